@@ -1,0 +1,1 @@
+"""Where models serve. `base.py` is the port, the other modules are adapters. May import store, shells, specs and errors."""
