@@ -3,13 +3,17 @@
 from collections.abc import Mapping
 from datetime import timedelta
 from enum import StrEnum
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from shipway.specs.jobs import Resources
 from shipway.specs.trees import Digest
 
-JsonValue = None | bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"]
+if TYPE_CHECKING:
+    JsonValue = None | bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"]
+else:
+    JsonValue = Any  # msgspec cannot decode a type that names itself
 
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
