@@ -1,0 +1,92 @@
+"""Files that are whole or absent: temp + fsync + rename, sealed with a checksum where no digest names them, and advisory locks."""
+
+import fcntl
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from shipway.errors import CorruptError
+
+_SEAL = 32
+
+
+def temporary(directory: str) -> str:
+    """A fresh name in `directory`, which is made if need be; nothing there is ever read, only renamed away."""
+    os.makedirs(directory, exist_ok=True)
+    return f"{directory}/{os.getpid()}-{os.urandom(8).hex()}"
+
+
+def write_whole(path: str, data: bytes, tmp: str, *, replace: bool = True) -> bool:
+    """Write the file, surviving a crash at any moment. False if it was there and was to be kept."""
+    name = temporary(tmp)
+    try:
+        with open(name, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        make_directory(os.path.dirname(path))
+        if replace:
+            os.rename(name, path)
+        else:
+            os.link(name, path)  # unlike rename, it fails if the name is taken
+    except FileExistsError:
+        return False
+    finally:
+        unlink(name)
+    sync_directory(os.path.dirname(path))
+    return True
+
+
+def sync_directory(path: str) -> None:
+    """Make the names in a directory survive a power cut."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def make_directory(path: str) -> None:
+    """Make a directory and its parents so that they survive, too."""
+    try:
+        os.mkdir(path)
+    except FileExistsError:
+        return
+    except FileNotFoundError:
+        make_directory(os.path.dirname(path))
+        make_directory(path)
+        return
+    sync_directory(os.path.dirname(path) or ".")
+
+
+def unlink(path: str) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(path)
+
+
+@contextmanager
+def locked(path: str, *, exclusive: bool) -> Iterator[None]:
+    """Hold an advisory lock; it ends with the process, however that ends."""
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except FileNotFoundError:
+        make_directory(os.path.dirname(path))
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(fd)
+
+
+def seal(body: bytes) -> bytes:
+    return hashlib.sha256(body).digest() + body
+
+
+def unseal(data: bytes, what: str) -> bytes:
+    """Return what was sealed; `what` names it in the CorruptError."""
+    body = data[_SEAL:]
+    if hashlib.sha256(body).digest() != data[:_SEAL]:
+        raise CorruptError(f"{what} is damaged", hint="run `shipway store verify`")
+    return body
