@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import msgspec
 
@@ -23,11 +24,15 @@ class Tracker(ABC):
     """
     Told of one run at a time, in batches; every verb may be repeated with the same arguments to the same effect.
 
-    Raises UnavailableError (transient) when the server does not answer.
+    Raises UnavailableError (transient) when the server does not answer, NotFoundError for a run that it does not have, and
+    UsageError for what it can never take (a name that is too long). `at` is when it happened, in seconds since the epoch; None: now.
     """
 
+    secrets: ClassVar[tuple[str, ...]] = ()
+    """Names of environment variables that a stage needs besides `environment`, if they are set; their values are secret."""
+
     @abstractmethod
-    def start(self, run: str, *, name: str, tags: Mapping[str, str]) -> str:
+    def start(self, run: str, *, name: str, tags: Mapping[str, str], at: float | None = None) -> str:
         """Begin, or find again, the tracker's run for Shipway's run id. Returns the tracker's own id."""
 
     @abstractmethod
@@ -46,8 +51,8 @@ class Tracker(ABC):
         """Keep a file or directory as the artifact `name` (a relative POSIX path)."""
 
     @abstractmethod
-    def finish(self, tracked: str, state: RunState) -> None:
-        """Mark the end."""
+    def finish(self, tracked: str, state: RunState, *, at: float | None = None) -> None:
+        """Mark the end. What is logged later is still kept."""
 
     @abstractmethod
     def environment(self, tracked: str | None) -> Mapping[str, str]:
