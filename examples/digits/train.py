@@ -43,7 +43,7 @@ def main() -> None:
         network.partial_fit(pixels, labels, classes=np.arange(10))
         history.append(
             {
-                "step": epoch,
+                "epoch": epoch,
                 "train_loss": log_loss(labels, network.predict_proba(pixels)),
                 "validation_loss": log_loss(truth, network.predict_proba(unseen)),
                 "validation_accuracy": network.score(unseen, truth),
@@ -69,24 +69,24 @@ def write_history(history: list[dict[str, float]]) -> None:
 
 
 def draw_history(history: list[dict[str, float]]) -> None:
-    steps = [row["step"] for row in history]
+    epochs = [row["epoch"] for row in history]
     best = min(history, key=lambda row: row["validation_loss"])
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
 
-    left.plot(steps, [row["train_loss"] for row in history], color="#0072b2", label="train")
-    left.plot(steps, [row["validation_loss"] for row in history], color="#d55e00", linestyle="--", label="validation")
+    left.plot(epochs, [row["train_loss"] for row in history], color="#0072b2", label="train")
+    left.plot(epochs, [row["validation_loss"] for row in history], color="#d55e00", linestyle="--", label="validation")
     left.set(title="Loss", xlabel="epoch", ylabel="log loss", yscale="log")
     left.legend(frameon=False)
 
-    right.plot(steps, [row["validation_accuracy"] for row in history], color="#d55e00", linestyle="--")
+    right.plot(epochs, [row["validation_accuracy"] for row in history], color="#d55e00", linestyle="--")
     right.set(title="Accuracy on validation", xlabel="epoch", ylabel="share right")
     for axes in (left, right):
-        axes.axvline(best["step"], color="#777777", linewidth=1, linestyle=":")
+        axes.axvline(best["epoch"], color="#777777", linewidth=1, linestyle=":")
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
-    floor = (best["step"], right.get_ylim()[0])
-    right.annotate(f"kept: epoch {best['step']}", floor, (-4, 8), textcoords="offset points", ha="right")
+    floor = (best["epoch"], right.get_ylim()[0])
+    right.annotate(f"kept: epoch {best['epoch']}", floor, (-4, 8), textcoords="offset points", ha="right")
 
     # Without the program's name and version the same history gives the same bytes.
     figure.savefig(CURVE, dpi=120, metadata={"Software": None})
