@@ -49,6 +49,14 @@ class Endpoint(ABC):
         """
 
     @abstractmethod
+    def release(self, revision: str) -> Release:
+        """
+        Return a kept revision as it was applied, so that it can be applied again; raises NotFoundError.
+
+        Secrets come back by name with an empty value, and an empty value in `apply` stands for the one that the far side still knows.
+        """
+
+    @abstractmethod
     def logs(self, revision: str | None = None, *, follow: bool = False) -> Iterator[bytes]:
         """Lines of a revision's output; None: the serving one. Raises NotFoundError."""
 
