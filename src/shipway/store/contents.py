@@ -27,9 +27,8 @@ class Contents:
 
     def __init__(self, directory: str) -> None:
         self._objects = f"{directory}/objects"
-        self._packs_directory = f"{directory}/packs"
         self._tmp = f"{directory}/tmp"
-        self.packs = Packs(self._packs_directory)
+        self.packs = Packs(f"{directory}/packs")
 
     # Finding
 
@@ -86,7 +85,7 @@ class Contents:
         rest = iter(sources)
         done = False
         while not done:
-            with PackWriter(self._packs_directory, self._tmp) as pack:
+            with PackWriter(self.packs.directory, self._tmp) as pack:
                 done = True
                 for entry, path in rest:
                     pack.add(*_read_unchanged(entry, path))

@@ -17,7 +17,7 @@ from shipway.store.base import Store
 from shipway.store.checkout import write_listing
 from shipway.store.contents import Contents
 from shipway.store.durable import locked, seal, unseal, write_whole
-from shipway.store.listings import Listing, decode_listing, encode_listing
+from shipway.store.listings import Listing, decode_listing, encode_listing, place_entries
 from shipway.store.packs import Place
 from shipway.store.refs import RefFiles
 from shipway.store.trees import check_tree
@@ -82,7 +82,10 @@ class DirectoryStore(Store):
         return self.contents.open(digest)
 
     def checkout(self, digest: Digest, target: Path) -> None:
-        write_listing(self.listing(digest), self.contents, str(target))
+        listing = self.listing(digest)
+        if not set(listing.packs) <= set(self.contents.packs.names()):  # the garbage collector wrote other packs
+            listing = place_entries(listing.entries, self.contents.locate(listing.entries)[0])
+        write_listing(listing, self.contents, str(target))
 
     def listing(self, digest: Digest) -> Listing:
         """The stored listing. Raises NotFoundError, CorruptError, UnsafePathError."""
@@ -105,27 +108,26 @@ class DirectoryStore(Store):
         return True
 
     def _write_listing(self, tree: Tree, digest: Digest, places: Mapping[bytes, Place]) -> None:
-        write_whole(self.tree_path(digest), encode_listing(tree, places), self._tmp)
+        write_whole(self.tree_path(digest), encode_listing(place_entries(tree.entries, places)), self._tmp)
 
     # Keys
 
     def result(self, key: Digest) -> bytes | None:
         try:
-            data = Path(self._key_path(key)).read_bytes()
+            data = Path(self.key_path(key)).read_bytes()
         except FileNotFoundError:
             return None
         return unseal(data, f"the result of key {key}")
 
     def record(self, key: Digest, value: bytes, *, replace: bool = False) -> bytes:
-        if not replace:
-            standing = self.result(key)
-            if standing is not None:
-                return standing
-        if write_whole(self._key_path(key), seal(value), self._tmp, replace=replace):
-            return value
+        if not replace and (standing := self.result(key)) is not None:
+            return standing
+        with self.lock(exclusive=False):
+            if write_whole(self.key_path(key), seal(value), self._tmp, replace=replace):
+                return value
         return self.record(key, value)
 
-    def _key_path(self, key: Digest) -> str:
+    def key_path(self, key: Digest) -> str:
         return f"{self._directory}/keys/{key[:2]}/{key[2:]}"
 
     # Refs
@@ -137,7 +139,8 @@ class DirectoryStore(Store):
         return self._refs.below(prefix)
 
     def move_ref(self, name: str, old: str | None, new: str | None) -> None:
-        self._refs.move(name, old, new)
+        with self.lock(exclusive=False):
+            self._refs.move(name, old, new)
 
 
 def _own_digest(tree: Tree, claimed: Digest | None) -> Digest:

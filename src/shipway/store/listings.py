@@ -36,14 +36,18 @@ class Listing(msgspec.Struct, frozen=True, array_like=True):
 _decode = msgspec.msgpack.Decoder(Listing).decode
 
 
-def encode_listing(tree: Tree, found: Mapping[bytes, Place]) -> bytes:
-    """`found` maps SHA-256 to place."""
+def place_entries(entries: tuple[Entry, ...], found: Mapping[bytes, Place]) -> Listing:
+    """Put each entry beside its place; `found` is by SHA-256."""
     packs = {name: at for at, name in enumerate(dict.fromkeys(place.pack for place in found.values()))}
     places: list[tuple[int, int] | None] = []
-    for entry in tree.entries:
+    for entry in entries:
         place = None if entry.digest is None else found.get(bytes.fromhex(entry.digest))
         places.append(None if place is None else (packs[place.pack], place.offset))
-    return seal(msgspec.msgpack.encode(Listing(tree.entries, tuple(packs), tuple(places))))
+    return Listing(entries, tuple(packs), tuple(places))
+
+
+def encode_listing(listing: Listing) -> bytes:
+    return seal(msgspec.msgpack.encode(listing))
 
 
 def decode_listing(data: bytes, digest: Digest) -> Listing:

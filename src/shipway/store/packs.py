@@ -11,6 +11,7 @@ import os
 import struct
 from bisect import bisect_left
 from collections.abc import Collection, Iterator
+from io import FileIO
 from typing import NamedTuple
 
 from shipway.errors import CorruptError, NotFoundError
@@ -21,6 +22,8 @@ SMALL_FILE = 64 * 1024
 
 FULL = 256 << 20
 """A pack this long in bytes is closed and another begun."""
+
+_MAPPED = 16
 
 _MAGIC = b"SHIPPAK1"
 _TAIL = struct.Struct(">Q8s")
@@ -76,25 +79,20 @@ class PackWriter:
 
 
 class Pack:
-    """One pack, mapped into memory. Raises CorruptError if its index isn't what its name says."""
+    """The index of one pack. Raises CorruptError if it isn't what the pack's name says."""
 
     def __init__(self, path: str, name: str) -> None:
         self.name = name
         try:
-            with open(path, "rb") as file:
-                self.data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            with open(path, "rb", buffering=0) as file:
+                self.content_length, self._count = self._measure(file)
+                file.seek(self.content_length)
+                self._index = file.read(self._count * _ROW.size)
         except FileNotFoundError as error:
             raise NotFoundError(f"pack {name} is not there") from error
-        except ValueError as error:  # an empty file cannot be mapped
-            raise CorruptError(f"pack {name} is empty", hint="run `shipway store verify`") from error
-        self._start, self._count = self._measure()
-        self._index = self.data[self._start : self._start + self._count * _ROW.size]
         if hashlib.sha256(self._index).hexdigest() != name:
             raise CorruptError(f"the index of pack {name} is damaged", hint="run `shipway store verify`")
         self._shas: list[bytes] | None = None
-
-    def read(self, place: Place) -> memoryview:
-        return memoryview(self.data)[place.offset : place.offset + place.length]
 
     def find(self, shas: Collection[bytes]) -> dict[bytes, Place]:
         """Those of `shas` that lie here."""
@@ -119,19 +117,16 @@ class Pack:
             self._shas = [self._index[at : at + 32] for at in range(0, self._count * size, size)]
         return self._shas
 
-    @property
-    def content_length(self) -> int:
-        return self._start
-
     def _place(self, at: int) -> Place:
         _, offset, length = _ROW.unpack_from(self._index, at * _ROW.size)
         return Place(self.name, offset, length)
 
-    def _measure(self) -> tuple[int, int]:
-        """Where the index starts, and how many rows it has."""
-        end = len(self.data) - _TAIL.size
+    def _measure(self, file: FileIO) -> tuple[int, int]:
+        """The length in bytes of all contents, and how many rows the index has."""
+        end = file.seek(0, os.SEEK_END) - _TAIL.size
         if end >= 0:
-            count, magic = _TAIL.unpack_from(self.data, end)
+            file.seek(end)
+            count, magic = _TAIL.unpack(file.read(_TAIL.size))
             start = end - count * _ROW.size
             if magic == _MAGIC and start >= 0:
                 return start, count
@@ -139,36 +134,41 @@ class Pack:
 
 
 class Packs:
-    """All packs of a store, each opened once; they never change, so only new ones are looked for."""
+    """All packs of a store; they never change, so each index is read once, and only new ones are looked for."""
 
     def __init__(self, directory: str) -> None:
-        self._directory = directory
-        self._open: dict[str, Pack] = {}
+        self.directory = directory
+        self._indices: dict[str, Pack] = {}
+        self._mapped: dict[str, mmap.mmap] = {}
 
     def names(self) -> list[str]:
         try:
-            return sorted(os.listdir(self._directory))
+            return sorted(os.listdir(self.directory))
         except FileNotFoundError:
             return []
 
-    def pack(self, name: str) -> Pack:
+    def path(self, name: str) -> str:
+        return f"{self.directory}/{name}"
+
+    def index(self, name: str) -> Pack:
         """Raises NotFoundError, CorruptError."""
-        if name not in self._open:
-            self._open[name] = Pack(f"{self._directory}/{name}", name)
-        return self._open[name]
+        if name not in self._indices:
+            self._indices[name] = Pack(self.path(name), name)
+        return self._indices[name]
 
     def find(self, shas: Collection[bytes]) -> dict[bytes, Place]:
         """Where those of `shas` lie that lie in packs; a damaged pack holds nothing."""
         found: dict[bytes, Place] = {}
         missing = set(shas)
         names = self.names()
-        for gone in self._open.keys() - set(names):
-            self._open.pop(gone, None)
+        for gone in self._indices.keys() - set(names):
+            self._indices.pop(gone, None)
+            self._mapped.pop(gone, None)
         for name in names:
             if not missing:
                 break
             try:
-                hits = self.pack(name).find(missing)
+                hits = self.index(name).find(missing)
             except (CorruptError, NotFoundError):
                 continue
             found |= hits
@@ -176,4 +176,20 @@ class Packs:
         return found
 
     def read(self, place: Place) -> memoryview:
-        return self.pack(place.pack).read(place)
+        """What lies there, unchecked. Raises NotFoundError, CorruptError."""
+        return memoryview(self._map(place.pack))[place.offset : place.offset + place.length]
+
+    def _map(self, name: str) -> mmap.mmap:
+        mapped = self._mapped.get(name)
+        if mapped is None:
+            try:
+                with open(self.path(name), "rb") as file:
+                    mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            except FileNotFoundError as error:
+                raise NotFoundError(f"pack {name} is not there") from error
+            except ValueError as error:  # an empty file cannot be mapped
+                raise CorruptError(f"pack {name} is empty", hint="run `shipway store verify`") from error
+            while len(self._mapped) >= _MAPPED:  # each holds a file descriptor
+                self._mapped.pop(next(iter(self._mapped)), None)
+            self._mapped[name] = mapped
+        return mapped

@@ -14,6 +14,7 @@ import msgspec
 from shipway.errors import CorruptError
 from shipway.specs.trees import Digest
 from shipway.store.durable import seal, temporary, unlink, unseal
+from shipway.store.trees import check_path
 from shipway.store.walking import Row
 
 _KEPT_SUMMARIES = 32
@@ -35,7 +36,6 @@ class Summary(msgspec.Struct, frozen=True, array_like=True):
 
 
 class _Stored(msgspec.Struct, array_like=True):
-    root: str
     summaries: dict[bytes, Summary]
     table: bytes
 
@@ -46,7 +46,13 @@ _encode = msgspec.msgpack.encode
 
 
 def row_signature(rows: Sequence[Row]) -> bytes:
-    return hashlib.sha256(_encode(rows)).digest()
+    """One digest of all stat data. Raises UnsafePathError for a name that is not UTF-8."""
+    try:
+        return hashlib.sha256(_encode(rows)).digest()
+    except UnicodeEncodeError:
+        for row in rows:
+            check_path(row[0].removesuffix("/"))
+        raise
 
 
 def settled(row: Row, hashed_ns: int) -> bool:
@@ -66,7 +72,7 @@ class Memory:
     def __init__(self, directory: str, root: str) -> None:
         self._directory = directory
         self._path = f"{directory}/{hashlib.sha256(os.fsencode(root)).hexdigest()[:32]}"
-        self._stored = self._load(root)
+        self._stored = self._load()
         self._table: dict[str, Known] | None = None
         self._dirty = False
 
@@ -107,13 +113,12 @@ class Memory:
             unlink(name)
         self._dirty = False
 
-    def _load(self, root: str) -> _Stored:
+    def _load(self) -> _Stored:
         try:
             with open(self._path, "rb") as file:
-                stored = _decode(unseal(file.read(), "stat cache"))
+                return _decode(unseal(file.read(), "stat cache"))
         except (OSError, CorruptError, msgspec.MsgspecError):
-            return _Stored(root, {}, b"")
-        return stored if stored.root == root else _Stored(root, {}, b"")
+            return _Stored({}, b"")
 
 
 def forget_old(directory: str) -> None:
