@@ -1,0 +1,221 @@
+"""
+Runs jobs as process groups of this machine, each under a small wrapper that outlives us.
+
+All state lies in `<workspace>/jobs/<id>/` (jobdir.py), so any process answers for any job. Whoever wins the claim there runs the job; submitting is
+therefore safe to repeat from any number of processes and after a death at any step: what is missing is done, what is done is left.
+"""
+
+import itertools
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import ClassVar
+
+import msgspec
+
+from shipway.backends import processes
+from shipway.backends.base import Backend, Capability
+from shipway.backends.jobdir import JobDirectory, stage_name, staged_by
+from shipway.backends.launching import launch, launch_end, reap
+from shipway.backends.outputs import collect_outputs
+from shipway.backends.request import Request, to_request, to_text
+from shipway.backends.staging import Staged, Stager
+from shipway.errors import NotFoundError, StageError, UnavailableError
+from shipway.specs.jobs import JobHandle, JobSpec, JobState, JobStatus
+from shipway.specs.trees import Digest
+from shipway.store.base import Store
+from shipway.store.hashing import Scanner
+from shipway.store.views import Views
+
+_REMOVE_SECONDS = 15.0
+"""How long `remove` waits for a live job to end."""
+_POLL_SECONDS = 0.02
+_PIECE = 1 << 16
+
+_decode_request = msgspec.json.Decoder(Request).decode
+_decode_staged = msgspec.msgpack.Decoder(Staged).decode
+_numbers = itertools.count()
+_OVER = (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED, JobState.NOT_FOUND)
+
+
+class ProcessBackend(Backend):
+    """`cache` is where the stat data of the project's own copies is remembered; None: in the workspace."""
+
+    name: ClassVar[str] = "process"
+    capabilities: ClassVar[frozenset[Capability]] = frozenset({Capability.TIMEOUT})
+
+    def __init__(self, workspace: Path, store: Store, views: Views, *, cache: Path | None = None) -> None:
+        self._jobs = workspace.absolute() / "jobs"
+        self._cache = cache or workspace.absolute() / "cache"
+        self._stager = Stager(store, views, self._cache)
+
+    def render(self, job: JobSpec) -> str:
+        return to_text(to_request(job))
+
+    def submit(self, job: JobSpec) -> JobHandle:
+        request = self.render(job)
+        directory = JobDirectory(self._jobs / job.id)
+        with self._disk():
+            self._jobs.mkdir(parents=True, exist_ok=True)
+            directory.path.mkdir(mode=0o700, exist_ok=True)
+            if not _has_request(directory):
+                _write(directory.request, request.encode())
+            if not directory.claimed:
+                self._stage(directory, job)
+                os.utime(directory.path)
+                launch(directory, job)
+        return JobHandle(self.name, job.id)
+
+    def status(self, handles: Sequence[JobHandle]) -> Mapping[JobHandle, JobStatus]:
+        reap()
+        with self._disk():
+            return {handle: self._status(JobDirectory(self._jobs / handle.native_id)) for handle in handles}
+
+    def logs(self, handle: JobHandle, *, follow: bool = False) -> Iterator[bytes]:
+        return self._lines(self._find(handle), follow)
+
+    def cancel(self, handle: JobHandle) -> None:
+        directory = self._find(handle)
+        if not directory.decide("verdict", "cancelled") and directory.verdict() != ["cancelled"]:
+            return
+        if directory.decide("claim", "cancelled"):
+            return  # now it never starts
+        claim = directory.claim()
+        if claim is not None and claim.boot == processes.boot_id() and claim.wrapper.alive():
+            launch_end(directory)
+
+    def collect(self, handle: JobHandle, store: Store) -> Mapping[str, Digest]:
+        directory = self._find(handle)
+        status = self._status(directory)
+        if status.state is not JobState.SUCCEEDED:
+            raise StageError(f"job {handle} has not succeeded: it is {status.state}")
+        request = _decode_request(directory.request.read_bytes())
+        self._stager.check(_given(directory), directory.work)
+        with self._disk():
+            return collect_outputs(directory.work, request.outputs, store, Scanner(directory.path / "cache"))
+
+    def remove(self, handle: JobHandle) -> None:
+        directory = JobDirectory(self._jobs / handle.native_id)
+        if not directory.path.is_dir():
+            return
+        if directory.request.exists() and not self._status(directory).state.terminal:
+            self.cancel(handle)
+            self._await_end(handle, directory)
+        if directory.stage.exists():
+            self._stager.damage(_given(directory))
+        with self._disk():
+            # Renamed first, so that nobody meets half a job.
+            gone = self._jobs / f".gone.{os.getpid()}.{next(_numbers)}"
+            directory.path.rename(gone)
+            _delete(gone)
+
+    def _stage(self, directory: JobDirectory, job: JobSpec) -> None:
+        """Stage in private, then give it its name; whoever is second throws the own copy away."""
+        for name in os.listdir(directory.path):
+            if (stager := staged_by(name)) and not stager.alive():
+                _delete(directory.path / name)
+        if directory.stage.exists():
+            return
+        own = directory.path / stage_name(processes.this_process(), next(_numbers))
+        try:
+            own.mkdir()
+            staged = self._stager.stage(job.inputs, job.outputs, own / "work")
+            (own / "inputs").write_bytes(msgspec.msgpack.encode(staged))
+            own.rename(directory.stage)
+        except OSError:
+            if not directory.stage.exists():
+                raise
+        finally:
+            if own.exists():
+                _delete(own)
+
+    def _status(self, directory: JobDirectory) -> JobStatus:
+        if not directory.request.exists():
+            return JobStatus(state=JobState.NOT_FOUND)
+        status = directory.status()
+        if status.state.terminal and not directory.settled and directory.stage.exists():
+            # A job that failed may have damaged a view as well. Nobody collects it, so look before anybody is told that it ended; what
+            # another job reads by now is found out when that one is collected.
+            if status.state is not JobState.SUCCEEDED:
+                self._stager.damage(_given(directory))
+            directory.settle()
+        return status
+
+    def _lines(self, directory: JobDirectory, follow: bool) -> Iterator[bytes]:
+        rest = b""
+        at = 0
+        while True:
+            ended = not follow or self._status(directory).state in _OVER
+            for piece in _pieces(directory.log, at):
+                at += len(piece)
+                *lines, rest = (rest + piece).split(b"\n")
+                yield from (line + b"\n" for line in lines)
+            if ended:
+                break
+            time.sleep(_POLL_SECONDS)
+        if rest:
+            yield rest
+
+    def _await_end(self, handle: JobHandle, directory: JobDirectory) -> None:
+        deadline = time.monotonic() + _REMOVE_SECONDS
+        while not self._status(directory).state.terminal:
+            if time.monotonic() > deadline:
+                raise UnavailableError(f"job {handle} is still ending", hint="remove it again later")
+            reap()
+            time.sleep(_POLL_SECONDS)
+
+    def _find(self, handle: JobHandle) -> JobDirectory:
+        directory = JobDirectory(self._jobs / handle.native_id)
+        if not directory.request.exists():
+            raise NotFoundError(f"there is no job {handle} in {self._jobs.parent}")
+        return directory
+
+    @contextmanager
+    def _disk(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise UnavailableError(
+                f"workspace {self._jobs.parent}: {error}", hint="see that there is space and permission"
+            ) from error
+
+
+def _has_request(directory: JobDirectory) -> bool:
+    """Whether it is there and whole; a power failure may have left it empty."""
+    try:
+        _decode_request(directory.request.read_bytes())
+    except (FileNotFoundError, msgspec.MsgspecError):
+        return False
+    return True
+
+
+def _write(path: Path, data: bytes) -> None:
+    part = path.with_name(f"{path.name}.{os.getpid()}.{next(_numbers)}")
+    part.write_bytes(data)
+    part.rename(path)
+
+
+def _given(directory: JobDirectory) -> Staged:
+    return _decode_staged(directory.inputs.read_bytes())
+
+
+def _pieces(log: Path, at: int) -> Iterator[bytes]:
+    try:
+        with log.open("rb") as file:
+            file.seek(at)
+            while piece := file.read(_PIECE):
+                yield piece
+    except FileNotFoundError:
+        return
+
+
+def _delete(tree: Path) -> None:
+    """Whatever modes the job gave to its directories; links are removed, not followed."""
+    for top, names, _ in os.walk(tree):
+        for name in names:
+            if not os.path.islink(f"{top}/{name}"):
+                os.chmod(f"{top}/{name}", 0o700)
+    shutil.rmtree(tree)
