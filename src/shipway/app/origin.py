@@ -1,0 +1,53 @@
+"""Where a result comes from: the code's commit, the data's digest, the environment's digest."""
+
+import subprocess
+from pathlib import Path
+
+import msgspec
+
+from shipway.app.opened import Opened
+from shipway.specs.models import Triple
+from shipway.specs.stages import StageResult
+from shipway.specs.trees import digest_of
+
+NO_COMMIT = "no-commit"
+
+
+def triple(opened: Opened, made: StageResult) -> Triple:
+    """The triple of what `made` gave: `data` names all inputs of the project that are data and not code."""
+    return Triple(code=code(opened.root), data=data(opened), environment=made.parts.environment)
+
+
+def data(opened: Opened) -> str:
+    """One digest over every stage's inputs from the project that hold no code; a project without such inputs makes its data by its code."""
+    inputs = opened.planner.inputs
+    found = {
+        source.path: source.scan.digest
+        for stage in opened.project.stages
+        for source in inputs.sources(stage)
+        if not source.scan.code
+    }
+    return digest_of(msgspec.json.encode(found, order="deterministic")) if found else "none"
+
+
+def code(root: Path) -> str:
+    """The commit's SHA, with `+dirty` and a digest of the difference where files differ from it."""
+    state = _git(root, "status", "--porcelain=v2", "--branch", "-z", "--untracked-files=all")
+    if state is None:
+        return NO_COMMIT
+    records = [record for record in state.split(b"\0") if record]
+    oid = next((record.split()[2] for record in records if record.startswith(b"# branch.oid ")), b"(initial)")
+    changes = [record for record in records if not record.startswith(b"# ")]
+    commit = NO_COMMIT if oid == b"(initial)" else oid.decode()
+    if not changes:
+        return commit
+    difference = b"\0".join(changes) + (_git(root, "diff", "HEAD", "--binary") or b"")
+    return f"{commit}+dirty.{digest_of(difference)[:12]}"
+
+
+def _git(root: Path, *words: str) -> bytes | None:
+    try:
+        done = subprocess.run(["git", "-C", str(root), *words], capture_output=True, check=False, timeout=60)
+    except (FileNotFoundError, subprocess.TimeoutExpired):
+        return None
+    return None if done.returncode else done.stdout

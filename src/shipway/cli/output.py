@@ -1,0 +1,148 @@
+"""How results look: JSON for machines, plain lines for files, colours and live progress for people at a terminal."""
+
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import click
+import msgspec
+
+from shipway.specs.runs import Event
+
+
+def print_json(value: Any) -> None:
+    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Columns as wide as their widest cell; the last one is not padded."""
+    lines = [head, *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    for number, line in enumerate(lines):
+        padded = [cell.ljust(width) for cell, width in zip(line[:-1], widths[:-1], strict=True)]
+        text = "  ".join([*padded, line[-1]]).rstrip()
+        click.echo(click.style(text, dim=True) if number == 0 else text)
+
+
+def seconds(duration: float | None) -> str:
+    if duration is None:
+        return ""
+    if duration < 60:
+        return f"{duration:.1f} s"
+    minutes, rest = divmod(round(duration), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def moment(at: float | None) -> str:
+    return "" if at is None else time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
+
+
+_MARKS = {
+    "running": ("▸", "cyan"),
+    "succeeded": ("✓", "green"),
+    "cached": ("✓", "green"),
+    "failed": ("✗", "red"),
+    "cancelled": ("✗", "yellow"),
+    "skipped": ("–", "bright_black"),
+    "held": ("■", "yellow"),
+    "waiting": ("·", "bright_black"),
+}
+
+
+def mark(state: str) -> str:
+    sign, colour = _MARKS.get(state, ("·", "white"))
+    return click.style(sign, fg=colour)
+
+
+class Lines:
+    """Shows a run as it happens, a line for each thing that a person wants to know, on stderr so that stdout stays for results."""
+
+    def __init__(self) -> None:
+        self._began: dict[str, float] = {}
+
+    def __call__(self, event: Event) -> None:
+        if event.kind == "stage":
+            self._stage(event)
+        elif (text := _TEXTS.get(event.kind)) is not None:
+            click.echo(text(event.data), err=True)
+
+    def _stage(self, event: Event) -> None:
+        name, state = str(event.data["stage"]), str(event.data["state"])
+        if state == "running":
+            self._began[name] = event.at
+            return
+        took = f"  {seconds(event.at - self._began[name])}" if name in self._began and state == "succeeded" else ""
+        reason = f"  {event.data['reason']}" if "reason" in event.data else ""
+        click.echo(f"{mark(state)} {name}: {state}{took}{reason}", err=True)
+
+
+_TEXTS = {
+    "job": lambda data: f"{mark('running')} {data['stage']}: job {data['job'][:12]} on {data['site']}",
+    "moved aside": lambda data: f"  moved aside what was in the way: {', '.join(data['paths'])} → {data['to']}",
+    "tracking left": lambda data: (
+        f"  the tracker did not answer; `shipway track --flush` sends {data['parcels']} things later"
+    ),
+    "note": lambda data: f"  {data['text']}",
+}
+
+
+class Live(Lines):
+    """The same lines, with the stages that run right now and their times kept in sight below them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        from rich.console import Console
+        from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            TimeElapsedColumn(),
+            console=Console(stderr=True),
+            transient=True,
+            redirect_stdout=False,
+        )
+        self._tasks: dict[str, Any] = {}
+
+    def __enter__(self) -> "Live":
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def __call__(self, event: Event) -> None:
+        name, state = str(event.data.get("stage")), event.data.get("state")
+        if event.kind == "stage" and state == "running":
+            self._tasks[name] = self._progress.add_task(name)
+        elif event.kind == "stage" and name in self._tasks:
+            self._progress.remove_task(self._tasks.pop(name))
+        if event.kind != "job":
+            super().__call__(event)
+
+
+class Quiet:
+    def __call__(self, event: Event) -> None:
+        """Nothing to see."""
+
+    def __enter__(self) -> "Quiet":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+
+class Plain(Lines):
+    def __enter__(self) -> "Plain":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+
+def progress(*, json: bool) -> "Quiet | Plain | Live":
+    """What shows a run: nothing beside JSON, live at a terminal, else plain lines."""
+    if json:
+        return Quiet()
+    return Live() if sys.stderr.isatty() else Plain()

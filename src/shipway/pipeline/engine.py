@@ -1,0 +1,172 @@
+"""Brings a plan to its end: stages side by side where the graph allows, each in a thread of its own."""
+
+import queue
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
+
+from shipway.errors import ConflictError, ShipwayError
+from shipway.journal.base import Journal
+from shipway.pipeline.plan import Plan, Planned, Planner
+from shipway.pipeline.session import Session, take
+from shipway.pipeline.stagework import StageWork, Task, Tools
+from shipway.specs.jobs import JobHandle
+from shipway.specs.runs import Event, Run, RunState, StageRow, StageState
+from shipway.specs.stages import Hit, StageResult
+from shipway.specs.trees import Digest
+
+
+class Owner(NamedTuple):
+    """Who drives: the text that stands in the lease, and how to tell that another owner's process is gone for sure."""
+
+    name: str
+    dead: Callable[[str], bool]
+
+
+class Engine:
+    """Makes the model: `make` for a whole plan, `bring` for one more task in the same run."""
+
+    def __init__(self, planner: Planner, tools: Tools, *, jobs: int) -> None:
+        self.planner = planner
+        self.jobs = jobs
+        self._tools = tools
+        self._work = StageWork(planner, tools)
+
+    def make(
+        self, session: Session, plan: Plan, finished: Callable[[str, StageResult], None]
+    ) -> Mapping[str, StageResult]:
+        """
+        Return every stage's result by its name; `finished` is told of each as it comes.
+
+        Raises the first stage's error after the stages that already ran have ended and the rest is marked as skipped; KeyboardInterrupt
+        after every job of this run has been cancelled, or at once at the second one.
+        """
+        self._sweep(session)
+        self._pin(plan)
+        return _Making(self, session, plan, finished).all()
+
+    def bring(self, session: Session, task: Task) -> StageResult:
+        return self._work.bring(session, task)
+
+    def _pin(self, plan: Plan) -> None:
+        """Store what the project holds now, so that no edit reaches a run that has begun."""
+        for planned in plan.stages:
+            if planned.state is not Hit.HIT:
+                self.planner.inputs.snapshot(self.planner.graph.stages[planned.stage])
+
+    def _sweep(self, session: Session) -> None:
+        """Remove what an earlier driver of this run had written down as ended but not yet removed."""
+        for job in self._tools.journal.jobs(run=session.run.id):
+            if job.state.terminal and job.handle is not None and job.run == session.run.id:
+                self._tools.backend(job.site).remove(JobHandle.parse(job.handle))
+
+
+class _Making:
+    """One call of `make`: what waits, what runs, what is done."""
+
+    def __init__(
+        self, engine: Engine, session: Session, plan: Plan, finished: Callable[[str, StageResult], None]
+    ) -> None:
+        self._graph = engine.planner.graph
+        self._bring_task = engine.bring
+        self._jobs = engine.jobs
+        self._finished = finished
+        self._session = session
+        self._plan = plan
+        self._results: dict[str, StageResult] = {}
+        self._ended: queue.SimpleQueue[tuple[str, StageResult | BaseException]] = queue.SimpleQueue()
+        self._running: set[str] = set()
+        self._error: BaseException | None = None
+
+    def all(self) -> Mapping[str, StageResult]:
+        waiting = {planned.stage: planned for planned in self._plan.stages}
+        for planned in self._plan.stages:
+            if planned.result is not None:
+                self._cached(waiting.pop(planned.stage), planned.result)
+        try:
+            while waiting or self._running:
+                self._start_ready(waiting)
+                if not self._running:
+                    break
+                self._take_in(*self._ended.get())
+        except KeyboardInterrupt as interrupt:
+            self._session.stop.set()
+            self._error = interrupt
+            while self._running:
+                self._take_in(*self._ended.get())
+        self._skip(waiting)
+        if self._error is not None:
+            raise self._error
+        return self._results
+
+    def _start_ready(self, waiting: dict[str, Planned]) -> None:
+        if self._error is not None or self._session.stop.is_set():
+            self._error = self._error or self._session.lost or KeyboardInterrupt()
+            return
+        ready = [name for name in waiting if self._graph.needs[name] <= self._results.keys()]
+        for name in ready[: self._jobs - len(self._running)]:
+            del waiting[name]
+            self._running.add(name)
+            threading.Thread(target=self._bring, args=(name,), name=f"stage {name}", daemon=True).start()
+
+    def _bring(self, name: str) -> None:
+        stage = self._graph.stages[name]
+        outputs = outputs_of(self._results.values())
+        task = Task(name=name, stage=stage, outputs=outputs, force=name in self._plan.selection.force)
+        try:
+            self._ended.put((name, self._bring_task(self._session, task)))
+        except BaseException as error:  # the edge of a thread: the main thread raises it
+            self._ended.put((name, error))
+
+    def _take_in(self, name: str, ended: StageResult | BaseException) -> None:
+        self._running.discard(name)
+        if isinstance(ended, StageResult):
+            self._results[name] = ended
+            self._finished(name, ended)
+            return
+        self._error = self._error or ended
+        if self._session.lost is None:
+            cancelled = self._session.stop.is_set()
+            state = StageState.CANCELLED if cancelled else StageState.FAILED
+            reason = ended.message if isinstance(ended, ShipwayError) else repr(ended)
+            self._session.save_stage(self._row(name, state, reason))
+
+    def _cached(self, planned: Planned, result: StageResult) -> None:
+        self._results[planned.stage] = result
+        row = StageRow(
+            run=self._session.run.id, name=planned.stage, state=StageState.CACHED, key=planned.key, job=result.job
+        )
+        self._session.save_stage(row)
+        self._finished(planned.stage, result)
+
+    def _skip(self, waiting: Mapping[str, Planned]) -> None:
+        if self._session.lost is None:
+            for name in waiting:
+                self._session.save_stage(self._row(name, StageState.SKIPPED, None))
+
+    def _row(self, name: str, state: StageState, reason: str | None) -> StageRow:
+        return StageRow(run=self._session.run.id, name=name, state=state, reason=reason)
+
+
+def open_run(
+    journal: Journal, run: Run, owner: Owner, *, at: Callable[[str], None], observer: Callable[[Event], None]
+) -> Session:
+    """Take up the newest run of the same plan whose driver is gone, or begin `run`. The session holds the lease."""
+    for left in journal.list(project=run.project, states=[RunState.RUNNING]):
+        if left.plan == run.plan:
+            try:
+                lease = take(journal, left.id, owner.name, dead=owner.dead)
+            except ConflictError:
+                continue  # its driver lives; both may run, jobs with one key are shared
+            return Session(journal, left, lease, at=at, observer=observer)
+    lease = take(
+        journal, run.id, owner.name, dead=owner.dead
+    )  # before the run can be seen, or another driver may take it up
+    journal.create(run)
+    at("run:created")
+    return Session(journal, run, lease, at=at, observer=observer)
+
+
+def outputs_of(results: Iterable[StageResult]) -> Mapping[str, Digest]:
+    """All outputs of these results, by path; no two stages write one path."""
+    return {path: tree for result in results for path, tree in result.outputs.items()}
