@@ -140,6 +140,9 @@ def save_as(client: "MlflowClient", tracked: str, source: Path, name: str) -> No
     if path.is_absolute() or ".." in path.parts or str(path) == ".":
         raise UsageError(f"artifact name {name!r} is not a relative path")
     if source.is_dir():
+        for below in source.rglob("*"):
+            if not below.exists():  # MLflow copies what a link leads to
+                raise UsageError(f"artifact {name}: the link {below.relative_to(source)} leads nowhere")
         client.log_artifacts(tracked, str(source), str(path))
         return
     parent = None if str(path.parent) == "." else str(path.parent)

@@ -128,14 +128,12 @@ def translated(uri: str) -> Iterator[None]:
     except ShipwayError:
         raise
     except Exception as error:
+        if type(error).__module__ == "builtins" and not isinstance(error, OSError):
+            raise  # a fault of the program, in MLflow or in us, and not of the far side
         raise _ours(error, uri) from error
 
 
 def _ours(error: Exception, uri: str) -> ShipwayError:
-    import shutil
-
-    if isinstance(error, shutil.Error):  # a link to nowhere among the artifacts: no better next time
-        return UsageError(f"the artifact cannot be copied: {_first_line(error)}")
     code = getattr(error, "error_code", None)
     status = getattr(getattr(error, "response", None), "status_code", None)
     kind = ERRORS.get(str(code), UnavailableError) if code is not None else _by_status(status)
