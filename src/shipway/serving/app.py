@@ -11,11 +11,14 @@ from urllib.parse import unquote
 from shipway.errors import NotFoundError, ShipwayError, UnavailableError
 from shipway.serving import docs, v1, v2
 from shipway.serving.batching import Outputs
-from shipway.serving.dataplane import DataPlane
+from shipway.serving.dataplane import Call, DataPlane
 from shipway.serving.faults import InvalidInputError
 from shipway.serving.messages import JSON, Reply, Request, Response, refusal
 from shipway.serving.metrics import Metrics
 from shipway.serving.model import Model
+from shipway.serving.openapi import openapi
+from shipway.serving.page import HEADERS as PAGE_HEADERS
+from shipway.serving.page import page
 from shipway.serving.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -39,13 +42,14 @@ class App:
         self._ready = False
         self._routes = self._general()
 
-    def attach(self, model: Model) -> None:
-        """Take the model in; it can be asked from now on, but is not called ready."""
-        plane = DataPlane(model, self._settings.batch, self._metrics.batches.observe, _log_failure)
-        self._plane = plane
-        self._routes |= self._pages(model)
+    def attach(self, model: Model) -> DataPlane:
+        """Take the model in; nobody is let through to it before `open`."""
+        self._plane = DataPlane(model, self._settings.batch, self._metrics.batches.observe, _log_failure)
+        return self._plane
 
-    def set_ready(self) -> None:
+    def open(self, model: Model, example: Call | None) -> None:
+        """The model is ready; `example` is a call that it is known to answer."""
+        self._routes |= self._pages(model, example)
         self._ready = True
 
     def handle(self, request: Request, reply: Reply) -> None:
@@ -77,8 +81,6 @@ class App:
             return NotFoundError(
                 f"there is no version {parts[5]!r} of {asked!r}", hint=f"this is {self._settings.version!r}"
             )
-        if asked and self._plane is not None:
-            return NotFoundError(f"there is no {unquote(path)}", hint="/openapi.json lists what there is")
         return NotFoundError(f"there is no {unquote(path)}", hint="/openapi.json lists what there is")
 
     # Route tables: path to (name in the metrics, handler by method)
@@ -90,6 +92,8 @@ class App:
             "/v2": ("server", _get(docs.server())),
             "/v2/health/live": ("live", _get(b'{"live":true}')),
             "/v2/health/ready": ("ready", {b"GET": self._when_ready(b'{"ready":true}')}),
+            "/": ("page", {b"GET": self._when_ready(b"")}),
+            "/openapi.json": ("openapi", {b"GET": self._when_ready(b"")}),
             "/v1/models": ("models", _get(docs.models(self._settings))),
             f"/v1/models/{name}": ("model_ready", {b"GET": self._when_ready(docs.v1_model(self._settings))}),
             f"/v1/models/{name}:predict": ("predict", {b"POST": self._predict}),
@@ -101,11 +105,13 @@ class App:
             table[f"{base}/infer"] = ("infer", {b"POST": self._infer})
         return _with_head(table)
 
-    def _pages(self, model: Model) -> dict[str, tuple[str, dict[bytes, Handler]]]:
+    def _pages(self, model: Model, example: Call | None) -> dict[str, tuple[str, dict[bytes, Handler]]]:
         name, version = self._settings.name, self._settings.version
         about = _get(v2.metadata(model, self._settings))
         return _with_head(
             {
+                "/": ("page", _get(page(model, self._settings, example), b"text/html; charset=utf-8", PAGE_HEADERS)),
+                "/openapi.json": ("openapi", _get(openapi(model, self._settings, example))),
                 f"/v2/models/{name}": ("model", about),
                 f"/v2/models/{name}/versions/{version}": ("model", about),
             }
@@ -134,7 +140,7 @@ class App:
 
     def _checked(self, request: Request) -> DataPlane:
         _check_media(request)
-        if self._plane is None:
+        if self._plane is None or not self._ready:
             raise UnavailableError("the model is not ready")
         return self._plane
 
@@ -182,8 +188,8 @@ def _log_failure(error: BaseException) -> None:
     log.error("a request failed", exc_info=error)
 
 
-def _get(body: bytes, content_type: bytes = JSON) -> dict[bytes, Handler]:
-    response = Response(200, body, content_type)
+def _get(body: bytes, content_type: bytes = JSON, headers: bytes = b"") -> dict[bytes, Handler]:
+    response = Response(200, body, content_type, headers)
     return {b"GET": lambda _, reply: reply(response)}
 
 

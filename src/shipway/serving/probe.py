@@ -5,30 +5,34 @@ from pathlib import Path
 
 import msgspec
 
-from shipway.serving.app import App
-from shipway.serving.messages import Request, Response
-from shipway.serving.settings import Settings
+from shipway.serving import v1, v2
+from shipway.serving.batching import Outputs
+from shipway.serving.dataplane import Call, DataPlane
+from shipway.serving.faults import InvalidInputError
 
 FILE = "probe.json"
 
 
-def probe(bundle: Path, app: App, settings: Settings, done: Callable[[str | None], None]) -> None:
-    """Call `done` with None where the model answered or the bundle has no probe, else with what went wrong."""
+def read(bundle: Path, plane: DataPlane) -> Call | None:
+    """None where the bundle has no probe. Raises InvalidInputError."""
     path = bundle / FILE
     if not path.exists():
-        done(None)
-        return
+        return None
     body = path.read_bytes()
-
-    def answered(response: Response) -> None:
-        done(None if response.status == 200 else response.body.decode())
-
-    app.handle(Request(b"POST", _target(body, settings).encode(), {}, body), answered)
-
-
-def _target(body: bytes, settings: Settings) -> str:
     try:
         first = "instances" in msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, TypeError):
-        first = False  # V2 will say what is wrong with it
-    return f"/v1/models/{settings.name}:predict" if first else f"/v2/models/{settings.name}/infer"
+    except (msgspec.DecodeError, UnicodeDecodeError, TypeError) as error:
+        raise InvalidInputError(f"{FILE}: {error}") from error
+    return v1.read(body, plane.inputs, plane.outputs) if first else v2.read(body)[0]
+
+
+def run(call: Call | None, plane: DataPlane, done: Callable[[Exception | None], None]) -> None:
+    """Call `done` with None where the model answered or there is nothing to ask, else with what went wrong."""
+    if call is None:
+        done(None)
+        return
+
+    def answered(result: Outputs | Exception) -> None:
+        done(result if isinstance(result, Exception) else None)
+
+    plane.infer(call, answered)

@@ -5,6 +5,7 @@ Rule: a listening socket that came by inheritance is closed, never shut down; it
 """
 
 import asyncio
+import gc
 import logging
 import signal
 import socket
@@ -16,12 +17,13 @@ from time import monotonic
 import msgspec
 
 from shipway.errors import ShipwayError
-from shipway.serving import loading
+from shipway.serving import loading, probe
 from shipway.serving.app import App
 from shipway.serving.connection import Connection, Link
+from shipway.serving.dataplane import Call
+from shipway.serving.faults import InvalidInputError
 from shipway.serving.metrics import Metrics
 from shipway.serving.model import Model
-from shipway.serving.probe import probe
 from shipway.serving.settings import Settings
 from shipway.serving.worker import Worker
 
@@ -86,24 +88,29 @@ class Server:
         if isinstance(model, Exception):
             self._fail(f"cannot load the model {self._settings.model!r}", model)
             return
-        self._app.attach(model)
-        probe(self._bundle, self._app, self._settings, self._probed)
+        plane = self._app.attach(model)
+        try:
+            call = probe.read(self._bundle, plane)
+            probe.run(call, plane, lambda error: self._probed(model, call, error))
+        except InvalidInputError as error:
+            self._probed(model, None, error)
 
-    def _probed(self, problem: str | None) -> None:
-        if problem is not None:
-            self._fail(f"the model does not answer its probe: {problem}", None)
+    def _probed(self, model: Model, call: Call | None, error: Exception | None) -> None:
+        if error is not None:
+            self._fail(f"the model does not answer {probe.FILE}", error)
             return
-        self._app.set_ready()
+        self._app.open(model, call)
+        # what stands now stays: the collector need not look at it again, which is where its long pauses come from
+        gc.collect()
+        gc.freeze()
         self._ready = True
         log.info("ready: %s %s", self._settings.name, self._settings.version)
         if self._wants_public:
             self._publish()
 
-    def _fail(self, message: str, error: Exception | None) -> None:
-        if error is None or isinstance(error, ShipwayError):
-            log.error("%s%s", message, "" if error is None else f": {error}")
-            if isinstance(error, ShipwayError) and error.hint:
-                log.error("hint: %s", error.hint)
+    def _fail(self, message: str, error: Exception) -> None:
+        if isinstance(error, ShipwayError):
+            log.error("%s: %s%s", message, error, f" ({error.hint})" if error.hint else "")
         else:
             log.error("%s: %s: %s", message, type(error).__name__, error, exc_info=error)
         self._finish(1)
@@ -114,6 +121,8 @@ class Server:
         loop = asyncio.get_running_loop()
         server = await loop.create_server(lambda: Connection(self._link), sock=listener, backlog=BACKLOG)
         self._listening.append(server)
+        if self._drain_began is not None:  # the signal to end came between the two
+            server.close()
 
     def _publish(self) -> None:
         """Accept on the public socket as well, once the model is ready; repeatable."""
