@@ -1,7 +1,6 @@
 """Writes a listing's files, links and directories to a fresh place, each checked against its digest."""
 
 import os
-import shutil
 
 from shipway.errors import UsageError
 from shipway.specs.trees import Entry
@@ -26,6 +25,8 @@ def write_listing(listing: Listing, contents: Contents, target: str) -> None:
         else:
             _write_file(contents, target, listing.entries[0], listing.place(0))
     except BaseException:
+        import shutil  # rarely needed, and slow to load
+
         shutil.rmtree(target, ignore_errors=True)
         unlink(target)
         raise

@@ -156,6 +156,11 @@ class Packs:
             self._indices[name] = Pack(self.path(name), name)
         return self._indices[name]
 
+    def reread(self, name: str) -> Pack:
+        """The index as it is on disk now."""
+        self._indices.pop(name, None)
+        return self.index(name)
+
     def find(self, shas: Collection[bytes]) -> dict[bytes, Place]:
         """Where those of `shas` lie that lie in packs; a damaged pack holds nothing."""
         found: dict[bytes, Place] = {}

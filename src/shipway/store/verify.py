@@ -76,14 +76,14 @@ def remove_damaged(store: DirectoryStore, faults: Iterable[Fault]) -> None:
             elif fault.kind != "tree":
                 unlink(store.key_path(Digest(fault.name)) if fault.kind == "key" else store.contents.path(fault.name))
         for name, shas in bad.items():
-            pack = store.contents.packs.index(name)
+            pack = store.contents.packs.reread(name)
             rewrite_pack(store, pack, set(pack.shas) - shas)
 
 
 def _remove_pack(store: DirectoryStore, name: str) -> None:
     packs = store.contents.packs
     try:
-        pack = packs.index(name)
+        pack = packs.reread(name)
     except CorruptError:
         unlink(packs.path(name))  # without its index nothing in it can be found
     else:
@@ -101,7 +101,7 @@ def _packed(store: DirectoryStore) -> Iterator[tuple[str, Fault | None]]:
     packs = store.contents.packs
     for found in files_of(store, "packs"):
         try:
-            pack = packs.index(found.name)
+            pack = packs.reread(found.name)
         except CorruptError as error:
             yield found.name, Fault(kind="pack", name=found.name, problem=error.message)
             continue

@@ -5,7 +5,6 @@ Permissions are advice (root has none), so the stat data of a fresh view is kept
 """
 
 import os
-import shutil
 from pathlib import Path
 
 import msgspec
@@ -75,6 +74,8 @@ class Views:
 
 
 def _remove(path: str) -> None:
+    import shutil  # rarely needed, and slow to load
+
     if os.path.isdir(path):
         _set_modes(path, writable=True)
         shutil.rmtree(path)
