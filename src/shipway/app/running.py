@@ -22,7 +22,7 @@ from shipway.pipeline.session import CANCEL, Session, take
 from shipway.pipeline.stagework import Tools
 from shipway.specs.jobs import JobHandle
 from shipway.specs.runs import Event, Run, RunState, StageRow
-from shipway.specs.trees import Digest
+from shipway.specs.trees import Digest, digest_of
 
 if TYPE_CHECKING:
     from shipway.app.tracked import Tracked
@@ -78,7 +78,7 @@ def resume(opened: Opened, run_id: str, observer: Observer) -> Report:
     request = request_of(left)
     resumed = Opened(opened.root, request.overrides)
     planned = resumed.planner.plan(request.selection)
-    if planned.digest != left.plan:
+    if _asked(planned, request) != left.plan:
         raise ConflictError(
             f"the project has changed since run {run_id} began",
             hint=f"`shipway run` begins a new run with the files as they are; `shipway cancel {run_id}` ends the old one",
@@ -224,10 +224,15 @@ def _new_run(opened: Opened, planned: Plan, request: Request) -> Run:
     return Run(
         id=f"{stamp}-{secrets.token_hex(2)}",
         project=opened.project.name,
-        plan=planned.digest,
+        plan=_asked(planned, request),
         request=msgspec.to_builtins(request),
         created=now,
     )
+
+
+def _asked(planned: Plan, request: Request) -> Digest:
+    """What names a run's plan: the stages and files, and whether and where to ship."""
+    return digest_of(msgspec.json.encode((planned.digest, request.verb, request.endpoints)))
 
 
 def request_of(run: Run) -> Request:

@@ -1,0 +1,54 @@
+"""Wires delivery to this project's registry and endpoints."""
+
+import time
+from collections.abc import Mapping
+
+from shipway.app.opened import Opened
+from shipway.app.origin import triple
+from shipway.app.tracked import Tracked
+from shipway.delivery.ship import Dock, Goods, model_of, ship
+from shipway.pipeline.engine import Engine
+from shipway.pipeline.retry import Clock
+from shipway.pipeline.session import Session
+from shipway.specs.models import Outcome
+from shipway.specs.runs import RunState
+from shipway.specs.stages import Environment, StageResult
+
+SERVING = ("uvicorn[standard]>=0.30", "msgspec>=0.19", "numpy>=1.26")
+
+
+def deliver(
+    opened: Opened, session: Session, engine: Engine, results: Mapping[str, StageResult], tracked: Tracked
+) -> None:
+    """Ship what a run has made, and end the run as held if the gate says so."""
+    project = opened.project
+    model = model_of(project)
+    made = results[opened.planner.graph.maker[model.path]]
+    origin = triple(opened, made)
+    tracked.triple(origin)
+    environment = project.stage(made.stage).environment
+    dock = Dock(
+        project=project,
+        store=opened.store,
+        journal=opened.journal,
+        registry=opened.tracking[1],
+        bring=engine.bring,
+        endpoint=opened.endpoint,
+        python=lambda: serving_python(opened, environment),
+        secret=opened.secret,
+        tracked=lambda: tracked.id,
+        home=opened.home / "endpoints",
+        clock=Clock(now=time.time, sleep=time.sleep),
+    )
+    named = session.run.request.get("endpoints")
+    to = tuple(opened.endpoint_spec(str(name)) for name in named) if isinstance(named, list) else project.endpoints
+    verdict = ship(dock, session, Goods(results=results, made=made, triple=origin, endpoints=to))
+    if verdict.outcome is Outcome.HELD:
+        session.finish(RunState.HELD)
+
+
+def serving_python(opened: Opened, environment: Environment) -> str:
+    """An interpreter with the model's packages and those that serving needs; the interpreter at hand is never added to."""
+    if environment.requirements is None:
+        return opened.environments.build(environment).python
+    return opened.environments.build(environment, SERVING).python
