@@ -114,9 +114,10 @@ def _files(what: Pack, store: Store) -> dict[str, bytes]:
 @functools.cache
 def _library() -> Mapping[str, bytes]:
     root = Path(shipway.__file__).parent
-    parts = [path for part in SHIPPED for path in (root / part, *(root / part).rglob("*"))]
-    found = [path for path in parts if path.is_file() and path.suffix in (".py", ".html")]
-    return {f"lib/shipway/{path.relative_to(root).as_posix()}": path.read_bytes() for path in sorted(found)}
+    parts = [root / part for part in SHIPPED]
+    found = [path for part in parts for path in (part.rglob("*") if part.is_dir() else [part])]
+    ours = sorted(path for path in found if path.is_file() and "__pycache__" not in path.parts)
+    return {f"lib/shipway/{path.relative_to(root).as_posix()}": path.read_bytes() for path in ours}
 
 
 def _model_path(what: Pack, store: Store) -> str:
