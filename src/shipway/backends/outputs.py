@@ -1,6 +1,5 @@
 """Takes a finished job's declared outputs out of its work tree; nothing that only points somewhere else is an output."""
 
-import difflib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -50,10 +49,12 @@ def _missing(work: Path, absent: Sequence[str]) -> OutputMissingError:
 
 def _names_near(work: Path, output: str) -> list[str]:
     """What lies where the output should be, or in the nearest directory above that exists; the most alike first."""
+    from difflib import SequenceMatcher  # for errors only
+
     parent = Path(output).parent
     while not (work / parent).is_dir():
         parent = parent.parent
     with os.scandir(work / parent) as listing:
         names = [str(parent / entry.name) + ("/" if entry.is_dir() else "") for entry in listing]
-    names.sort(key=lambda name: (-difflib.SequenceMatcher(None, name.rstrip("/"), output).ratio(), name))
+    names.sort(key=lambda name: (-SequenceMatcher(None, name.rstrip("/"), output).ratio(), name))
     return names[:_LISTED] + (["…"] if len(names) > _LISTED else [])

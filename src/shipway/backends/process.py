@@ -110,13 +110,13 @@ class ProcessBackend(Backend):
             # Renamed first, so that nobody meets half a job.
             gone = self._jobs / f".gone.{os.getpid()}.{next(_numbers)}"
             directory.path.rename(gone)
-            _delete(gone)
+            delete(gone)
 
     def _stage(self, directory: JobDirectory, job: JobSpec) -> None:
         """Stage in private, then give it its name; whoever is second throws the own copy away."""
         for name in os.listdir(directory.path):
             if (stager := staged_by(name)) and not stager.alive():
-                _delete(directory.path / name)
+                delete(directory.path / name)
         if directory.stage.exists():
             return
         own = directory.path / stage_name(processes.this_process(), next(_numbers))
@@ -130,7 +130,7 @@ class ProcessBackend(Backend):
                 raise
         finally:
             if own.exists():
-                _delete(own)
+                delete(own)
 
     def _status(self, directory: JobDirectory) -> JobStatus:
         if not directory.request.exists():
@@ -212,7 +212,7 @@ def _pieces(log: Path, at: int) -> Iterator[bytes]:
         return
 
 
-def _delete(tree: Path) -> None:
+def delete(tree: Path) -> None:
     """Whatever modes the job gave to its directories; links are removed, not followed."""
     for top, names, _ in os.walk(tree):
         for name in names:

@@ -67,8 +67,8 @@ def to_text(request: Request) -> str:
 
 def _check_strings(job: JobSpec) -> None:
     for name in (*job.env, *job.secrets):
-        # A shell stands between us and the command, and hands on no other names; IFS it sets itself.
-        if not _NAME.fullmatch(name) or name == "IFS":
+        # A shell stands between us and the command: it hands on no other names, and these two it keeps for itself.
+        if not _NAME.fullmatch(name) or name in ("IFS", "OPTIND"):
             raise InvalidJobError(f"variable {name!r} of stage {job.stage!r} cannot be passed on", hint="rename it")
     named = {
         **{f"argument {at} of the command": text for at, text in enumerate(job.command)},
