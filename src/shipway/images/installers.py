@@ -39,20 +39,20 @@ class Installer(ABC):
 
 class Uv(Installer):
     def __init__(self, program: str) -> None:
-        self._program = program
+        self.program = program
 
     def create(self, python: str, target: Path, run: Run) -> None:
-        run("make a virtual environment", [self._program, "venv", "--no-project", "--python", python, str(target)])
+        run("make a virtual environment", [self.program, "venv", "--no-project", "--python", python, str(target)])
 
     def pins(self, python: str, requirements: Path, constraints: Path | None, run: Run) -> list[str]:
         output = requirements.with_suffix(".pins")
-        argv = [self._program, "pip", "compile", "--python", python, "--quiet", "--no-header", "--no-annotate"]
+        argv = [self.program, "pip", "compile", "--python", python, "--quiet", "--no-header", "--no-annotate"]
         bounds = [] if constraints is None else ["--constraint", str(constraints)]
         run("resolve the requirements", [*argv, *bounds, "--output-file", str(output), str(requirements)])
         return [line for line in output.read_text().splitlines() if line and not line.startswith(("#", "-", " "))]
 
     def install(self, environment: Path, requirements: Path, *, needs: bool, run: Run) -> None:
-        argv = [self._program, "pip", "install", "--python", str(environment / "bin" / "python"), "--compile-bytecode"]
+        argv = [self.program, "pip", "install", "--python", str(environment / "bin" / "python"), "--compile-bytecode"]
         alone = ["--require-hashes"] if needs else ["--no-deps"]
         run("install the requirements", [*argv, *alone, "-r", str(requirements)])
 

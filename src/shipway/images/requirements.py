@@ -87,14 +87,14 @@ class _Reader:
         self._seen: set[tuple[Path, bool]] = set()
 
     def read(self, path: Path, *, constraint: bool) -> None:
-        if (path.resolve(), constraint) in self._seen:
-            return
-        self._seen.add((path.resolve(), constraint))
         try:
+            if (path.resolve(), constraint) in self._seen:
+                return
+            self._seen.add((path.resolve(), constraint))
             text = path.read_text(encoding="utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = "is not UTF-8" if isinstance(error, UnicodeDecodeError) else (error.strerror or str(error)).lower()
-            self.problems.append(f"{path}: cannot be read: {reason}")
+        except (OSError, ValueError) as error:  # ValueError: not UTF-8, or no possible path
+            reason = error.strerror if isinstance(error, OSError) else error
+            self.problems.append(f"{masked(str(path))}: cannot be read: {reason}")
             return
         for number, line in _logical(text.splitlines()):
             self._line(line, path, number, constraint=constraint)
@@ -129,7 +129,7 @@ def _logical(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
     """Lines with continuations joined, without comments and blank ones; each with the number of its first."""
     start, pending = 0, ""
     for number, line in enumerate([*lines, ""], 1):
-        start = start if pending else number
+        start, line = (start, line.lstrip()) if pending else (number, line)
         if line.endswith("\\") and not line.lstrip().startswith("#"):
             pending += line[:-1].rstrip() + " "
             continue

@@ -5,15 +5,17 @@ A virtual environment cannot be moved, so it is built where it stays, under a lo
 one without a mark is what a killed build left, and is built again.
 """
 
+from __future__ import annotations
+
 import os
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from shipway.images.base import EnvironmentBuilder, Prepared
-from shipway.images.installers import Installer, Run, find_installer, installer_environment
 from shipway.images.interpreter import Interpreters, digest_of_installed, is_script
 from shipway.images.locks import Locks
 from shipway.images.requirements import Requirements, read_requirements
@@ -22,6 +24,9 @@ from shipway.specs.stages import Environment
 from shipway.specs.trees import Digest
 from shipway.store.base import Store
 from shipway.store.durable import locked
+
+if TYPE_CHECKING:
+    from shipway.images.installers import Installer, Run
 
 _MARK = ".shipway-complete"
 
@@ -160,6 +165,7 @@ class VenvBuilder(EnvironmentBuilder):
 
     def _runner(self, wanted: Wanted, log: Path) -> Run:
         from shipway.images.command import Command, run
+        from shipway.images.installers import installer_environment
 
         environment = installer_environment(os.environ)
 
@@ -170,6 +176,8 @@ class VenvBuilder(EnvironmentBuilder):
         return runner
 
     def _tool(self) -> Installer:
+        from shipway.images.installers import find_installer
+
         return self._installer or find_installer()
 
 
