@@ -76,12 +76,12 @@ class App:
         parts = unquote(path).split("/")
         asked = parts[3].partition(":")[0] if path.startswith(("/v1/models/", "/v2/models/")) else None
         if asked and asked != self._settings.name:
-            return NotFoundError(f"there is no model {asked!r}", hint=f"this server has {self._settings.name!r}")
+            return NotFoundError(f"there is no model {asked[:100]!r}", hint=f"this server has {self._settings.name!r}")
         if asked and len(parts) > 5 and parts[4] == "versions" and parts[5] != self._settings.version:
             return NotFoundError(
-                f"there is no version {parts[5]!r} of {asked!r}", hint=f"this is {self._settings.version!r}"
+                f"there is no version {parts[5][:100]!r} of {asked!r}", hint=f"this is {self._settings.version!r}"
             )
-        return NotFoundError(f"there is no {unquote(path)}", hint="/openapi.json lists what there is")
+        return NotFoundError(f"there is no {unquote(path)[:100]}", hint="/openapi.json lists what there is")
 
     # Route tables: path to (name in the metrics, handler by method)
 

@@ -119,14 +119,30 @@ class Connection(asyncio.Protocol):
             return
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._end()  # the request itself is answered over HTTP/1.1; what follows it would be another protocol
+        except httptools.HttpParserUpgrade as error:
+            self._decline_upgrade(data[error.args[0] :])
         except httptools.HttpParserError as error:
             self.refuse(400, f"malformed HTTP: {error}")
         if self._in_head:
             self._head_size += len(data)
             if self._head_size > MOST_HEAD:
                 self.refuse(431, f"request line and headers are longer than {MOST_HEAD} bytes")
+
+    def _decline_upgrade(self, rest: bytes) -> None:
+        """
+        Read the request again without the offer to speak another protocol, which we may ignore.
+
+        Java's own client offers HTTP/2 with each first request, and llhttp stops before the body of such a one.
+        """
+        if self._parser.get_method() == b"CONNECT":
+            self.refuse(405, "this is no proxy")
+            return
+        close = b"close" in self._headers.pop(b"connection", b"").lower()
+        self._headers.pop(b"upgrade", None)
+        lines = b"".join(b"%b: %b\r\n" % line for line in self._headers.items())
+        head = b"%b %b HTTP/1.1\r\n%b%b\r\n" % (self._parser.get_method(), self._target, lines, b"connection: close\r\n" if close else b"")
+        self._parser = httptools.HttpRequestParser(self)
+        self.data_received(head + rest)
 
     def eof_received(self) -> bool:
         """A client may close its half and still wait for answers."""
@@ -177,7 +193,7 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         self._in_head = self._in_body = False
-        if self.closing:
+        if self.closing or self._parser.should_upgrade():
             return
         body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
         request = Request(self._parser.get_method(), self._target, self._headers, body)

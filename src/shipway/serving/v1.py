@@ -36,10 +36,12 @@ def read(body: bytes, inputs: Mapping[str, Tensor], outputs: Mapping[str, Tensor
     """Raises InvalidInputError."""
     try:
         raw = memoryview(_decode(body).instances)
-        named = _first(raw) == b"{"
+        named = (first := _first(raw)) == b"{"
         rows = _decode_rows(raw) if named else []
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidInputError(in_words(error, "instances")) from error
+    if first == b"]":
+        raise InvalidInputError("instances: the array is empty")
     wanted = [LABEL] if LABEL in outputs else None
     return Call(inputs=_named(rows, inputs) if named else _plain(raw, inputs), outputs=wanted)
 
