@@ -42,11 +42,12 @@ ERRORS: dict[str, type[ShipwayError]] = {
     "UNAUTHENTICATED": AuthError,
     "CUSTOMER_UNAUTHORIZED": AuthError,
     "INVALID_PARAMETER_VALUE": UsageError,
-    "BAD_REQUEST": UsageError,
-    "NOT_IMPLEMENTED": UsageError,
-    "ENDPOINT_NOT_FOUND": UsageError,
 }
-"""MLflow's error codes in our words; any other (5xx, no connection, a locked database) is UnavailableError."""
+"""
+MLflow's error codes in our words; any other is UnavailableError, so that what was refused is kept.
+
+Among those are no connection, 5xx, a locked database, and the answers of a proxy or of a wrong address.
+"""
 
 
 class Server:
