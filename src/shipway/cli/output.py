@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import click
@@ -77,7 +77,32 @@ class Lines:
         click.echo(f"{mark(state)} {name}: {state}{took}{reason}", err=True)
 
 
-_TEXTS = {
+def _verdict(data: Mapping[str, Any]) -> str:
+    versus = f" against champion {data['champion']}" if data["champion"] else ""
+    lines = [f"{mark(_OUTCOMES[data['outcome']])} gate: {data['outcome']}{versus}"]
+    for condition in data["conditions"]:
+        numbers = [condition[side] for side in ("left", "right")]
+        shown = f"  ({', '.join(f'{number:.6g}' for number in numbers if number is not None)})" if any(numbers) else ""
+        note = f"  {condition['note']}" if condition["note"] else ""
+        lines.append(f"    {mark(_OUTCOMES[condition['outcome']])} {condition['text']}{shown}{note}")
+    return "\n".join(lines)
+
+
+def _released(data: Mapping[str, Any]) -> str:
+    checked = "answers verified against the offline predictions" if data["verified"] else "no samples to verify it by"
+    return f"{mark('succeeded')} endpoint {data['endpoint']}: {data['revision']} serves at {data['url']}, {checked}"
+
+
+_OUTCOMES = {"open": "succeeded", "held": "held", "error": "failed"}
+
+_TEXTS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+    "verdict": _verdict,
+    "registered": lambda data: f"{mark('succeeded')} registered: {data['model']} version {data['version']}",
+    "released": _released,
+    "rolled back": lambda data: f"{mark('failed')} endpoint {data['endpoint']}: rolled back to {data['revision']}",
+    "not rolled back": lambda data: f"{mark('failed')} endpoint {data['endpoint']}: {data['error']}",
+    "tracking-away": lambda data: f"  the tracker does not answer ({data['reason']}); what it has to be told is kept",
+    "tracking-dropped": lambda data: f"  the tracker takes no {data['kind']}: {data['reason']}",
     "job": lambda data: f"{mark('running')} {data['stage']}: job {data['job'][:12]} on {data['site']}",
     "moved aside": lambda data: f"  moved aside what was in the way: {', '.join(data['paths'])} → {data['to']}",
     "tracking left": lambda data: (

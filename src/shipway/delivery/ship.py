@@ -24,7 +24,7 @@ from shipway.pipeline.retry import Clock
 from shipway.pipeline.session import Session
 from shipway.pipeline.stagework import Task
 from shipway.specs.models import CHAMPION, ModelVersion, Outcome, Triple, Verdict
-from shipway.specs.runs import Lease, Run
+from shipway.specs.runs import Lease
 from shipway.specs.stages import EndpointSpec, JsonValue, ModelSpec, Project, StageResult
 from shipway.store.base import Store
 from shipway.tracking.base import ModelRegistry
@@ -170,10 +170,10 @@ class _Shipping:
     # Roll out
 
     def _roll_out_all(self, version: ModelVersion) -> None:
-        done: list[EndpointSpec] = []
+        run, done = self._session.run, list[EndpointSpec]()
         for spec in self._goods.endpoints:
             try:
-                with endpoint_turn(self._dock.journal, self._session.run, spec.name, self._dock.clock):
+                with endpoint_turn(self._dock.journal, run.project, run.id, spec.name, self._dock.clock):
                     self._roll_out(spec, version)
             except ShipwayError:
                 self._undo(done)
@@ -233,17 +233,17 @@ class _Shipping:
 
 
 @contextmanager
-def endpoint_turn(journal: Journal, run: Run, endpoint: str, clock: Clock) -> Iterator[Lease]:
+def endpoint_turn(journal: Journal, project: str, owner: str, endpoint: str, clock: Clock) -> Iterator[Lease]:
     """Hold the endpoint alone; rollouts to it that come at the same time wait for each other. Raises ConflictError after ten minutes."""
-    name = f"endpoint/{run.project}/{endpoint}"
+    name = f"endpoint/{project}/{endpoint}"
     deadline = clock.now() + _TURN.total_seconds()
     while True:
         try:
-            lease = journal.claim(name, run.id, _TURN)
+            lease = journal.claim(name, owner, _TURN)
             break
         except ConflictError:
             held = journal.holder(name)
-            if held is not None and held.owner == run.id:
+            if held is not None and held.owner == owner:
                 journal.release(held)  # an earlier driver of this very run, which we replaced
             elif clock.now() > deadline:
                 raise

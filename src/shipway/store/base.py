@@ -1,7 +1,7 @@
 """The port to a store: content by digest, results by key, and few names that move by compare-and-swap."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -64,6 +64,10 @@ class Store(ABC):
     @abstractmethod
     def record(self, key: Digest, value: bytes, *, replace: bool = False) -> bytes:
         """Record a result; the first one stands unless `replace`. Returns the one that stands."""
+
+    @abstractmethod
+    def all_keys(self) -> Iterator[Digest]:
+        """Every stage key with a result, in any order."""
 
     # Refs
 

@@ -6,7 +6,7 @@ holds it alone, so it never removes what somebody has just found (ADR 0003).
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO
@@ -126,6 +126,10 @@ class DirectoryStore(Store):
             if write_whole(self.key_path(key), seal(value), self._tmp, replace=replace):
                 return value
         return self.record(key, value)
+
+    def all_keys(self) -> Iterator[Digest]:
+        for path in Path(f"{self._directory}/keys").glob("??/*"):
+            yield Digest(path.parent.name + path.name)
 
     def key_path(self, key: Digest) -> str:
         return f"{self._directory}/keys/{key[:2]}/{key[2:]}"

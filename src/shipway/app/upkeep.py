@@ -1,0 +1,60 @@
+"""Looking after what Shipway keeps: garbage, damage, and what the tracker has not been told."""
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+
+import msgspec
+
+from shipway.app.opened import Opened
+from shipway.pipeline.feed import Feed, Flushed
+from shipway.specs.models import ModelVersion
+from shipway.specs.stages import StageResult
+from shipway.specs.trees import Digest
+from shipway.store.gc import GarbageReport, collect_garbage
+from shipway.store.verify import Fault, verify
+
+
+def store_gc(opened: Opened, *, dry_run: bool, grace: timedelta) -> GarbageReport:
+    """Remove what neither a key nor a ref nor the journal reaches, and nothing younger than `grace`."""
+    return collect_garbage(opened.store, _roots(opened), dry_run=dry_run, grace=grace)
+
+
+def store_verify(opened: Opened) -> Iterator[Fault]:
+    return verify(opened.store)
+
+
+def flush(opened: Opened, report: Callable[[int, int], None]) -> Flushed:
+    """Send everything that the tracker has not been told yet, of all runs."""
+    feed = Feed(opened.journal, lambda: opened.tracking[0], opened.store)
+    try:
+        return feed.flush(report)
+    finally:
+        feed.close()
+
+
+def _roots(opened: Opened) -> Iterator[Digest]:
+    for key in opened.store.all_keys():
+        if (value := opened.store.result(key)) is None:
+            continue
+        result = msgspec.json.decode(value, type=StageResult)
+        yield from result.outputs.values()
+        yield from result.parts.inputs.values()
+        if result.logs is not None:
+            yield result.logs
+    for name, digest in opened.store.refs("").items():
+        yield Digest(digest)
+        if name.startswith("models/") and "/versions/" in name:
+            with opened.store.open(Digest(digest)) as stream:
+                yield msgspec.json.decode(stream.read(), type=ModelVersion).tree
+    yield from _journal_roots(opened)
+
+
+def _journal_roots(opened: Opened) -> Iterator[Digest]:
+    """What runs printed, and what waits for the tracker."""
+    for run in opened.journal.list(limit=1_000_000):
+        for event in opened.journal.events(run.id):
+            if event.kind == "logs":
+                yield Digest(str(event.data["digest"]))
+    for parcel in opened.journal.parcels():
+        if "tree" in parcel.data:
+            yield Digest(str(parcel.data["tree"]))

@@ -1,0 +1,52 @@
+"""`shipway store`."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import click
+
+from shipway.app import upkeep
+from shipway.app.opened import Opened
+from shipway.cli.options import as_json, in_project
+from shipway.cli.output import print_json
+
+
+@click.group("store")
+def store_command() -> None:
+    """Look after the store: collect garbage, verify."""
+
+
+@store_command.command("gc")
+@click.option("--delete", is_flag=True, help="Really remove it; without this it is only counted.")
+@click.option(
+    "--grace", type=click.FloatRange(0), default=24.0, show_default=True, metavar="HOURS", help="Keep what is younger."
+)
+@in_project
+@as_json
+def gc_command(directory: Path, json: bool, delete: bool, grace: float) -> None:
+    """Remove what no result, no model, no run and no ref reaches."""
+    report = upkeep.store_gc(Opened(directory), dry_run=not delete, grace=timedelta(hours=grace))
+    if json:
+        print_json(report)
+        return
+    verb = "removed" if delete else "would remove"
+    parts = f"{report.trees} trees, {report.objects} objects, {report.packs} packs, {report.temporary} left-over files"
+    click.echo(f"{verb} {parts}: {report.size / 1e6:.1f} MB")
+    if not delete:
+        click.echo("nothing was touched; --delete removes it", err=True)
+
+
+@store_command.command("verify")
+@in_project
+@as_json
+def verify_command(directory: Path, json: bool) -> int:
+    """Read everything in the store again and name what is not what its digest says. Exit code 1 if there is any."""
+    faults = list(upkeep.store_verify(Opened(directory)))
+    if json:
+        print_json(faults)
+    for fault in faults if not json else ():
+        needed = f", needed by {len(fault.trees)} trees" if fault.trees else ""
+        click.echo(f"{fault.kind} {fault.name}: {fault.problem}{needed}")
+    if not json:
+        click.echo("the store is sound" if not faults else f"{len(faults)} faults")
+    return 1 if faults else 0
