@@ -15,8 +15,8 @@ from shipway.store.durable import make_directory, sync_directory, temporary, unl
 from shipway.store.packs import FULL, SMALL_FILE, Packs, PackWriter, Place
 from shipway.store.reading import copy_hashing, read_file
 
-FEW = 8
-"""Fewer small files than this are not worth a pack of their own."""
+FEW = 4
+"""Fewer small files than this are not worth a pack of their own, which every later look-up would have to open."""
 
 Source = tuple[Entry, str]
 """A file to store, and the path where it lies now."""

@@ -5,6 +5,9 @@ Permissions are advice (root has none), so the stat data of a fresh view is kept
 """
 
 import os
+import time
+from collections.abc import Collection
+from datetime import timedelta
 from pathlib import Path
 
 import msgspec
@@ -55,6 +58,23 @@ class Views:
             return
         _remove(gone)
 
+    def sweep(self, keep: Collection[Digest], *, grace: timedelta) -> int:
+        """
+        Discard the views that are not in `keep` and were made longer than `grace` ago, and what dead makers left; return how many.
+
+        `keep` must name what running jobs read.
+        """
+        limit = time.time() - grace.total_seconds()
+        old = [
+            name for name in _names(self._root) if name not in {"tmp", *keep} and _made(f"{self._root}/{name}") < limit
+        ]
+        for name in old:
+            self.discard(Digest(name))
+        left = [path for name in _names(self._tmp) if _made(path := f"{self._tmp}/{name}") < limit]
+        for path in left:
+            _remove(path)
+        return len(old) + len(left)
+
     def _make(self, digest: Digest, home: str) -> None:
         if not self._store.tree(digest).is_directory:
             raise UsageError(f"tree {digest} is a single file, which is never a view", hint="check it out")
@@ -71,6 +91,18 @@ class Views:
                 raise
         finally:
             _remove(fresh)
+
+
+def _names(directory: str) -> list[str]:
+    return os.listdir(directory) if os.path.isdir(directory) else []
+
+
+def _made(path: str) -> float:
+    """When it was made, in seconds since the epoch; in the future if it is gone."""
+    try:
+        return os.stat(path).st_mtime
+    except FileNotFoundError:
+        return float("inf")
 
 
 def _remove(path: str) -> None:

@@ -3,6 +3,7 @@
 import os
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,20 @@ def test_a_damaged_tree_is_never_a_view(views: Views, store: DirectoryStore, dig
         views.view(digest)
     assert list((tmp_path / "views").iterdir()) == [tmp_path / "views" / "tmp"]
     assert list((tmp_path / "views" / "tmp").iterdir()) == []
+
+
+def test_old_views_that_nothing_needs_are_swept(
+    views: Views, put: Callable[..., Digest], digest: Digest, tmp_path: Path
+) -> None:
+    old = put({"old": b""})
+    young = put({"young": b""})
+    homes = {each: views.view(each).parent for each in (digest, old, young)}
+    (tmp_path / "views" / "tmp" / "dead").mkdir()
+    for path in (homes[digest], homes[old], tmp_path / "views" / "tmp" / "dead"):
+        os.utime(path, (1, 1))
+    assert views.sweep([digest], grace=timedelta(hours=1)) == 2
+    assert sorted(os.listdir(tmp_path / "views")) == sorted([digest, young, "tmp"])
+    assert os.listdir(tmp_path / "views" / "tmp") == []
 
 
 def test_many_at_once_get_one_view(store: DirectoryStore, digest: Digest, tmp_path: Path) -> None:
