@@ -15,6 +15,7 @@ from shipway.delivery.samples import Samples, read_samples
 from shipway.delivery.verify import check_revision, verify
 from shipway.endpoints.base import Endpoint
 from shipway.errors import NotFoundError, RolloutError, ShipwayError, UnavailableError
+from shipway.pipeline.retry import Clock
 from shipway.specs.releases import Release, Revision, RevisionState, Rollout
 
 POLL_SECONDS = 0.05
@@ -22,11 +23,7 @@ SLACK_SECONDS = 30.0
 UP = (RevisionState.READY, RevisionState.SERVING)
 
 
-class Clock(msgspec.Struct, frozen=True, kw_only=True):
-    """Time as a rollout sees it: seconds that only grow, and how to let some pass."""
-
-    now: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], None] = time.sleep
+REAL = Clock(now=time.time, sleep=time.sleep)
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,7 +49,7 @@ def roll_out(
     release: Release,
     check: Check,
     at: Callable[[str], None] = _nothing,
-    clock: Clock = Clock(),
+    clock: Clock = REAL,
 ) -> Rollout:
     """
     Make `release` the one that serves. `at` hears the name of each step that is done ("rollout:applied", …).
@@ -90,7 +87,7 @@ def _forward(endpoint: Endpoint, release: Release, check: Check, at: Callable[[s
     return after
 
 
-def wait_ready(endpoint: Endpoint, release: Release, clock: Clock = Clock()) -> Revision:
+def wait_ready(endpoint: Endpoint, release: Release, clock: Clock = REAL) -> Revision:
     """Return the revision once it answers at its own address. Raises RolloutError with the reason where it fails or takes too long."""
     deadline = clock.now() + release.startup.total_seconds() + SLACK_SECONDS
     while True:
@@ -163,7 +160,7 @@ def with_secrets(release: Release, secrets: Mapping[str, str]) -> Release:
 
 
 def roll_back(
-    endpoint: Endpoint, revision: str | None, tolerance: float, secrets: Mapping[str, str] = {}, clock: Clock = Clock()
+    endpoint: Endpoint, revision: str | None, tolerance: float, secrets: Mapping[str, str] = {}, clock: Clock = REAL
 ) -> Rollout:
     """
     Roll out a kept revision again: the named one, or the one before what serves; verified by its own samples, if it has any.
