@@ -70,6 +70,11 @@ class JobDirectory:
         return (self.path / "claim").exists()
 
     @property
+    def decided(self) -> bool:
+        """Whether its end is written down; one that was never started has none, and may still begin."""
+        return (self.path / "verdict").exists()
+
+    @property
     def settled(self) -> bool:
         return (self.path / "settled").exists()
 

@@ -136,10 +136,10 @@ class ProcessBackend(Backend):
         if not directory.request.exists():
             return JobStatus(state=JobState.NOT_FOUND)
         status = directory.status()
-        if status.state.terminal and not directory.settled and directory.stage.exists():
+        if status.state.terminal and directory.decided and not directory.settled:
             # A job that failed may have damaged a view as well. Nobody collects it, so look before anybody is told that it ended; what
             # another job reads by now is found out when that one is collected.
-            if status.state is not JobState.SUCCEEDED:
+            if status.state is not JobState.SUCCEEDED and directory.stage.exists():
                 self._stager.damage(_given(directory))
             directory.settle()
         return status
