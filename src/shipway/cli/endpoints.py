@@ -4,11 +4,14 @@ import sys
 from pathlib import Path
 
 import click
+import msgspec
 
 from shipway.app import serving
 from shipway.app.opened import Opened
 from shipway.cli.options import as_json, in_project
 from shipway.cli.output import mark, moment, print_json, table
+from shipway.delivery.predict import Answer, predict
+from shipway.delivery.ship import model_of
 from shipway.specs.releases import RevisionState, Rollout
 
 _MARKS = {RevisionState.SERVING: "succeeded", RevisionState.FAILED: "failed", RevisionState.ENDED: "skipped"}
@@ -52,15 +55,13 @@ def endpoints_command(directory: Path, json: bool, remove: str | None, logs: str
 @as_json
 def predict_command(directory: Path, json: bool, endpoint: str | None, file: Path) -> None:
     """Send a file to an endpoint and print the answer."""
-    from shipway.delivery.predict import predict
-
     opened = Opened(directory)
     spec = serving.the_endpoint(opened, endpoint)
-    answer = predict(serving.url(opened, spec), serving.model_name(opened), file)
+    answer = predict(serving.url(opened, spec), model_of(opened.project).name, file)
     if json:
         print_json(answer)
     else:
-        click.echo(serving.in_words(answer))
+        print_answer(answer)
 
 
 @click.command("rollback")
@@ -75,6 +76,17 @@ def rollback_command(directory: Path, json: bool, endpoint: str, revision: str |
         print_json(after)
     else:
         _print(after)
+
+
+def print_answer(answer: Answer) -> None:
+    """A line for each prediction (V1) or output (V2); on stderr who gave it."""
+    for note in answer.notes:
+        click.echo(note, err=True)
+    for prediction in answer.predictions:
+        text = prediction if isinstance(prediction, str) else msgspec.json.encode(prediction).decode()
+        click.echo(text)
+    if answer.revision is not None:
+        click.echo(f"answered by {answer.revision}", err=True)
 
 
 def _print(rollout: Rollout) -> None:
