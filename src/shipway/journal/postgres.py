@@ -35,7 +35,9 @@ _SCHEMA_LOCK = 0x73686970
 _REFUSED = ("28", "42501")
 """SQLSTATEs of a refusal: class 28 (who you are), 42501 (what you may)."""
 
-_CREDENTIALS = re.compile(r"(?P<head>^[a-z]+://)(?P<user>[^:/?@]*):(?P<password>[^?]*)@")
+_CREDENTIALS = re.compile(
+    r"(?P<head>^[a-z]+://)(?P<user>[^:/?@]*):(?P<password>.*)@"
+)  # greedy: a password may hold what should have been escaped
 _QUERY_PASSWORD = re.compile(r"(?P<head>[?&](?:ssl)?password=)(?P<password>[^&]*)")
 
 
@@ -79,7 +81,9 @@ class PostgresDatabase(Database):
         return _PostgresConnection(raw, self, self._clock)
 
     def exists(self, transaction: Transaction, table: str) -> bool:
-        return transaction.rows("SELECT to_regclass(?) IS NOT NULL", table)[0][0] is True
+        # Not to_regclass: it may answer from what this session knew before it waited for the schema's lock.
+        found = "SELECT 1 FROM pg_catalog.pg_class WHERE relname = ? AND pg_catalog.pg_table_is_visible(oid)"
+        return bool(transaction.rows(found, table))
 
     def lock_schema(self, transaction: Transaction) -> None:
         transaction.rows("SELECT pg_advisory_xact_lock(?)", _SCHEMA_LOCK)
@@ -122,7 +126,8 @@ class _PostgresConnection:
         return float(self.rows("SELECT extract(epoch FROM clock_timestamp())::float8")[0][0])
 
     def begin(self, *, write: bool) -> None:
-        self.change("BEGIN" if write else "BEGIN READ ONLY")
+        # Each statement sees what was committed before it, whatever the server's default: a row is read after its lock is ours.
+        self.change("BEGIN ISOLATION LEVEL READ COMMITTED" + ("" if write else " READ ONLY"))
 
     def end(self, *, keep: bool) -> None:
         self.change("COMMIT" if keep else "ROLLBACK")

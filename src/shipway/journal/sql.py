@@ -61,7 +61,11 @@ class SqlJournal(Journal):
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        schema.prepare(database)
+        try:
+            schema.prepare(database)
+        except BaseException:
+            database.close()
+            raise
 
     def __repr__(self) -> str:
         return f"SqlJournal({self._database!r})"
