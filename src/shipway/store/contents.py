@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from shipway.errors import ConflictError, CorruptError, NotFoundError
 from shipway.specs.trees import ROOT, Digest, Entry, digest_of
-from shipway.store.durable import make_directory, sync_directory, temporary, unlink, write_whole
+from shipway.store.durable import freshen, make_directory, sync_directory, temporary, unlink, write_whole
 from shipway.store.packs import FULL, SMALL_FILE, Packs, PackWriter, Place
 from shipway.store.reading import copy_hashing, read_file
 
@@ -46,16 +46,6 @@ class Contents:
         missing = self._not_loose(files)
         return places, {digest: entry for digest, entry in files.items() if digest in missing}
 
-    def touch(self, digest: str) -> bool:
-        """Whether the object lies loose; if so, it counts as new for the garbage collector."""
-        try:
-            os.utime(self.path(digest))
-        except FileNotFoundError:
-            return False
-        except PermissionError:
-            return True
-        return True
-
     def _not_loose(self, digests: Iterable[str]) -> set[str]:
         try:
             shelves = set(os.listdir(self._objects))
@@ -67,7 +57,7 @@ class Contents:
 
     def put_bytes(self, data: bytes) -> Digest:
         digest = digest_of(data)
-        if not self.touch(digest):
+        if not freshen(self.path(digest), self._tmp):
             write_whole(self.path(digest), data, self._tmp)
         return digest
 

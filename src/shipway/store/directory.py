@@ -16,7 +16,7 @@ from shipway.specs.trees import ROOT, Digest, Entry, Tree
 from shipway.store.base import Store
 from shipway.store.checkout import write_listing
 from shipway.store.contents import Contents
-from shipway.store.durable import locked, seal, unseal, write_whole
+from shipway.store.durable import freshen, locked, seal, unseal, write_whole
 from shipway.store.listings import Listing, decode_listing, encode_listing, place_entries
 from shipway.store.packs import Place
 from shipway.store.refs import RefFiles
@@ -99,13 +99,7 @@ class DirectoryStore(Store):
         return f"{self._directory}/trees/{digest[:2]}/{digest[2:]}"
 
     def _touch_tree(self, digest: Digest) -> bool:
-        try:
-            os.utime(self.tree_path(digest))
-        except FileNotFoundError:
-            return False
-        except PermissionError:
-            return True
-        return True
+        return freshen(self.tree_path(digest), self._tmp)
 
     def _write_listing(self, tree: Tree, digest: Digest, places: Mapping[bytes, Place]) -> None:
         write_whole(self.tree_path(digest), encode_listing(place_entries(tree.entries, places)), self._tmp)

@@ -1,5 +1,6 @@
 """Files that are whole or absent: temp + fsync + rename, sealed with a checksum where no digest names them, and advisory locks."""
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -9,6 +10,7 @@ from contextlib import contextmanager, suppress
 from shipway.errors import CorruptError
 
 _SEAL = 32
+_READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def temporary(directory: str) -> str:
@@ -65,19 +67,50 @@ def unlink(path: str) -> None:
         os.unlink(path)
 
 
+def freshen(path: str, tmp: str) -> bool:
+    """Make the file as young as one just written; False if it isn't there. One in a store that we may only read stays as it is."""
+    try:
+        os.utime(path)
+    except FileNotFoundError:
+        return False
+    except OSError:  # another user's: a copy of our own in its place is as good
+        with suppress(OSError), open(path, "rb") as file:
+            write_whole(path, file.read(), tmp)
+    return True
+
+
 @contextmanager
 def locked(path: str, *, exclusive: bool) -> Iterator[None]:
-    """Hold an advisory lock; it ends with the process, however that ends."""
-    try:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    except FileNotFoundError:
-        make_directory(os.path.dirname(path))
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    """
+    Hold an advisory lock; it ends with the process, however that ends.
+
+    Who may only read shares the lock if it is there, and needs none otherwise: nobody who could remove anything has come by.
+    """
+    fd = _open_lock(path, exclusive)
+    if fd is None:
+        yield
+        return
     try:
         fcntl.flock(fd, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
         yield
     finally:
         os.close(fd)
+
+
+def _open_lock(path: str, exclusive: bool) -> int | None:
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+    try:
+        return os.open(path, flags, 0o666)
+    except FileNotFoundError:
+        make_directory(os.path.dirname(path))
+        return os.open(path, flags, 0o666)
+    except OSError as error:
+        if exclusive or error.errno not in _READ_ONLY:
+            raise
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
 
 
 def seal(body: bytes) -> bytes:

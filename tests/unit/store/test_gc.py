@@ -98,6 +98,26 @@ def test_an_old_object_that_is_put_again_becomes_young(store: DirectoryStore, ag
     store.add_tree(Tree(entries=(Entry(ROOT, digest, 5),)))
 
 
+def test_another_users_old_tree_becomes_young_by_a_copy(
+    store: DirectoryStore, put: Put, age: Age, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = put(files("theirs"))
+    loose = store.put_bytes(b"theirs")
+    age(store.root, 7200)
+
+    def refuse(path: str) -> None:
+        raise PermissionError(13, "not yours", path)
+
+    monkeypatch.setattr(os, "utime", refuse)
+    assert store.has_tree(digest)
+    store.put_bytes(b"theirs")
+    monkeypatch.undo()
+    report = collect(store)
+    assert (report.trees, report.objects) == (0, 0)
+    assert intact(store, digest, tmp_path / "back")
+    store.open(loose).close()
+
+
 def test_an_object_may_be_a_root(store: DirectoryStore, age: Age) -> None:
     digest = store.put_bytes(b"manifest")
     age(store.root, 7200)
