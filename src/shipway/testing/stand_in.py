@@ -30,13 +30,29 @@ class StandIn:
         self.settings = json.loads((bundle / "serving.json").read_bytes())
         self.model = json.loads((bundle / self.settings["model"]).read_bytes())
 
+    def fault(self, bundle: Path) -> str | None:
+        """Why it cannot become ready, if so."""
+        if self.model.get("mode") == "exit":
+            return "the model does not load"
+        if (bundle / "probe.json").exists():
+            path = f"/v1/models/{self.settings['name']}:predict"
+            status, answer = self.answer("POST", path, (bundle / "probe.json").read_bytes())
+            return None if status == 200 else f"the probe failed: {answer['error']}"
+        return None
+
     def answer(self, method: str, path: str, body: bytes) -> tuple[int, Mapping[str, Any]]:
         name = self.settings["name"]
         if path == "/v2/health/ready":
             return 200, {"ready": True}
         if path == f"/v2/models/{name}":
             tensor = {"name": "x", "datatype": "FP64", "shape": [-1, 2]}
-            return 200, {"name": name, "versions": [self.settings["version"]], "platform": "stand-in", "inputs": [tensor], "outputs": []}
+            return 200, {
+                "name": name,
+                "versions": [self.settings["version"]],
+                "platform": "stand-in",
+                "inputs": [tensor],
+                "outputs": [],
+            }
         try:
             if method == "POST" and path == f"/v1/models/{name}:predict":
                 return 200, {"predictions": [self._predict(row) for row in json.loads(body)["instances"]]}
@@ -50,7 +66,10 @@ class StandIn:
         width = tensor["shape"][1]
         rows = [tensor["data"][at : at + width] for at in range(0, len(tensor["data"]), width)]
         data = [float(self._predict(row)) for row in rows]
-        return {"model_name": self.settings["name"], "outputs": [{"name": "y", "datatype": "FP64", "shape": [len(rows)], "data": data}]}
+        return {
+            "model_name": self.settings["name"],
+            "outputs": [{"name": "y", "datatype": "FP64", "shape": [len(rows)], "data": data}],
+        }
 
     def _predict(self, row: Any) -> float:
         if self.model.get("mode") == "refuse":
@@ -83,7 +102,11 @@ class Handler(BaseHTTPRequestHandler):
         status, answer = self.stand_in.answer(self.command, self.path, self.rfile.read(length))
         body = json.dumps(answer).encode()
         self.send_response(status)
-        for name, value in {**self.headers_of_ours, "Content-Type": "application/json", "Content-Length": str(len(body))}.items():
+        for name, value in {
+            **self.headers_of_ours,
+            "Content-Type": "application/json",
+            "Content-Length": str(len(body)),
+        }.items():
             self.send_header(name, value)
         if self.draining:
             self.send_header("Connection", "close")
@@ -94,10 +117,6 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         pass
-
-
-class _Server:
-    """What the handler asks of its server."""
 
 
 def main() -> None:
@@ -120,16 +139,10 @@ def main() -> None:
 
 def _load(bundle: Path) -> StandIn:
     stand_in = StandIn(bundle)
-    mode = stand_in.model.get("mode")
-    if mode == "exit":
-        sys.exit("the model does not load")
-    while mode == "hang":
+    while stand_in.model.get("mode") == "hang":
         time.sleep(0.05)
-    probe = bundle / "probe.json"
-    if probe.exists():
-        status, answer = stand_in.answer("POST", f"/v1/models/{stand_in.settings['name']}:predict", probe.read_bytes())
-        if status != 200:
-            sys.exit(f"the probe failed: {answer['error']}")
+    if (fault := stand_in.fault(bundle)) is not None:
+        sys.exit(fault)
     return stand_in
 
 
@@ -168,7 +181,7 @@ def _accept(listener: Any, threads: list[threading.Thread]) -> None:
 
 def _talk(connection: socket.socket, address: Any) -> None:
     with connection, contextlib.suppress(OSError):
-        Handler(connection, address, _Server())  # type: ignore[arg-type]  # it only ever asks for the connection
+        Handler(connection, address, None)  # type: ignore[arg-type]  # it never asks for its server
 
 
 if __name__ == "__main__":
