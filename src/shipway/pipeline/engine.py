@@ -5,6 +5,8 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
+import msgspec
+
 from shipway.errors import ConflictError, ShipwayError
 from shipway.journal.base import Journal
 from shipway.pipeline.plan import Plan, Planned, Planner
@@ -41,7 +43,8 @@ class Engine:
         Raises the first stage's error after the stages that already ran have ended and the rest is marked as skipped; KeyboardInterrupt
         after every job of this run has been cancelled, or at once at the second one.
         """
-        self._sweep(session)
+        unfinished = self._sweep(session)
+        plan = msgspec.structs.replace(plan, stages=tuple(_reopened(planned, unfinished) for planned in plan.stages))
         self._pin(plan)
         return _Making(self, session, plan, finished).all()
 
@@ -54,11 +57,23 @@ class Engine:
             if planned.state is not Hit.HIT:
                 self.planner.inputs.snapshot(self.planner.graph.stages[planned.stage])
 
-    def _sweep(self, session: Session) -> None:
-        """Remove what an earlier driver of this run had written down as ended but not yet removed."""
-        for job in self._tools.journal.jobs(run=session.run.id):
-            if job.state.terminal and job.handle is not None and job.run == session.run.id:
+    def _sweep(self, session: Session) -> frozenset[Digest]:
+        """
+        Remove the jobs that an earlier driver of this run had written down as ended and not yet removed.
+
+        Returns the keys of those that it had not got to the end of: they are gone through again, even if their result is stored by now.
+        """
+        mine = [job for job in self._tools.journal.jobs(run=session.run.id) if job.run == session.run.id]
+        for job in mine:
+            if job.state.terminal and job.handle is not None:
                 self._tools.backend(job.site).remove(JobHandle.parse(job.handle))
+        return frozenset(job.key for job in mine if not job.state.terminal)
+
+
+def _reopened(planned: Planned, unfinished: frozenset[Digest]) -> Planned:
+    if planned.key not in unfinished:
+        return planned
+    return msgspec.structs.replace(planned, state=Hit.MISS, result=None)
 
 
 class _Making:
