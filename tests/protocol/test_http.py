@@ -30,7 +30,11 @@ def test_every_answer_names_the_revision_and_its_date(classifier: Any) -> None:
 
 
 def test_a_wrong_method_is_told_the_right_ones(classifier: Any) -> None:
-    for method, path, allowed in (("GET", PREDICT, "POST"), ("POST", "/v2/health/live", "GET, HEAD"), ("DELETE", "/", "GET, HEAD")):
+    for method, path, allowed in (
+        ("GET", PREDICT, "POST"),
+        ("POST", "/v2/health/live", "GET, HEAD"),
+        ("DELETE", "/", "GET, HEAD"),
+    ):
         answer = classifier.ask(method, path)
         assert (answer.status, answer.headers["allow"]) == (405, allowed)
 

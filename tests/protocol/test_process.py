@@ -57,7 +57,11 @@ def test_a_descriptor_that_is_no_listening_socket_is_wrong_use(classifier_bundle
 
 @pytest.mark.parametrize(
     ("source", "words"),
-    [("x = 1", "predict.py has no class Model"), ("import nothing_like_it", "No module named 'nothing_like_it'"), ("class Model: ...", "takes no arguments")],
+    [
+        ("x = 1", "predict.py has no class Model"),
+        ("import nothing_like_it", "No module named 'nothing_like_it'"),
+        ("class Model: ...", "takes no arguments"),
+    ],
 )
 def test_a_model_that_does_not_load_ends_the_process(serve: Any, script_bundle: Any, source: str, words: str) -> None:
     served = serve(script_bundle(source))
@@ -112,6 +116,13 @@ def test_one_bad_request_in_a_crowd_fails_alone(serve: Any, script_bundle: Any) 
         client.request("POST", PREDICT, json.dumps({"instances": [value]}), {"content-type": "application/json"})
     answers = [client.getresponse() for client in clients]
     assert [answer.status for answer in answers] == [200, 200, 500, 200, 400, 200]
-    assert [json.loads(answer.read()).get("predictions") for answer in answers] == [[0.2], [0.01], None, [0.02], None, [0.03]]
+    assert [json.loads(answer.read()).get("predictions") for answer in answers] == [
+        [0.2],
+        [0.01],
+        None,
+        [0.02],
+        None,
+        [0.03],
+    ]
     for client in clients:
         client.close()

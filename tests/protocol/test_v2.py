@@ -27,7 +27,9 @@ def test_inference_gives_what_the_model_gives(classifier: Any, classifier_bundle
 
 def test_nested_data_and_the_path_with_a_version_are_the_same(classifier: Any, rows: np.ndarray) -> None:
     flat = classifier.infer({"inputs": [tensor(rows[:3])]})
-    nested = classifier.ask("POST", "/v2/models/m/versions/3/infer", {"inputs": [tensor(rows[:3], data=rows[:3].tolist())]})
+    nested = classifier.ask(
+        "POST", "/v2/models/m/versions/3/infer", {"inputs": [tensor(rows[:3], data=rows[:3].tolist())]}
+    )
     assert flat.json == nested.json
     assert "id" not in flat.json
 
@@ -41,7 +43,9 @@ def test_only_the_outputs_asked_for_come_in_their_order(classifier: Any, rows: n
 
 def test_narrower_numbers_are_taken_for_the_models_floats(classifier: Any) -> None:
     for datatype in ("FP32", "FP16", "INT8", "UINT64"):
-        assert classifier.infer({"inputs": [tensor(np.ones((1, 4)), datatype=datatype, data=[1, 1, 1, 1])]}).status == 200
+        assert (
+            classifier.infer({"inputs": [tensor(np.ones((1, 4)), datatype=datatype, data=[1, 1, 1, 1])]}).status == 200
+        )
 
 
 @pytest.mark.parametrize(
@@ -81,7 +85,10 @@ def test_a_wrong_tensor_is_refused_with_what_is_wrong(classifier: Any, changes: 
         (b"{}", "missing required field `inputs`"),
         (b'{"inputs": []}', "input 'input-0' is missing"),
         (b'{"inputs": [{"name": "input-0", "shape": [1, 4], "datatype": "FP64"}]}', "has no data"),
-        (b'{"inputs": [{"name": "input-0", "shape": [1, 4], "datatype": "FP64", "data": [1, 2, 3, NaN]}]}', "malformed"),
+        (
+            b'{"inputs": [{"name": "input-0", "shape": [1, 4], "datatype": "FP64", "data": [1, 2, 3, NaN]}]}',
+            "malformed",
+        ),
         (b'{"inputs": "\xff"}', "got `str`"),
         (b"[" * 100_000, "Expected `object`"),
         (b'{"a": ' + b"[" * 100_000, "nested too deep"),
@@ -113,7 +120,11 @@ def test_health_and_the_server_answer(classifier: Any) -> None:
 
 @pytest.mark.parametrize(
     ("path", "words"),
-    [("/v2/models/other", "no model 'other'"), ("/v2/models/m/versions/9", "no version '9'"), ("/v2/models/m/nothing", "openapi.json")],
+    [
+        ("/v2/models/other", "no model 'other'"),
+        ("/v2/models/m/versions/9", "no version '9'"),
+        ("/v2/models/m/nothing", "openapi.json"),
+    ],
 )
 def test_an_unknown_model_or_version_is_not_found(classifier: Any, path: str, words: str) -> None:
     answer = classifier.ask("GET", path)

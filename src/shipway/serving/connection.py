@@ -140,7 +140,12 @@ class Connection(asyncio.Protocol):
         close = b"close" in self._headers.pop(b"connection", b"").lower()
         self._headers.pop(b"upgrade", None)
         lines = b"".join(b"%b: %b\r\n" % line for line in self._headers.items())
-        head = b"%b %b HTTP/1.1\r\n%b%b\r\n" % (self._parser.get_method(), self._target, lines, b"connection: close\r\n" if close else b"")
+        head = b"%b %b HTTP/1.1\r\n%b%b\r\n" % (
+            self._parser.get_method(),
+            self._target,
+            lines,
+            b"connection: close\r\n" if close else b"",
+        )
         self._parser = httptools.HttpRequestParser(self)
         self.data_received(head + rest)
 

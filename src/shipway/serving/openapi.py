@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from shipway.serving.dataplane import Call
 from shipway.serving.model import Model, Tensor
@@ -121,7 +122,7 @@ def _schemas(model: Model, settings: Settings) -> Schema:
             },
             {"id": TEXT},
         ),
-        "PredictRequest": _object({"instances": {"type": "array", "minItems": 1, "items": _instance(model)}}),
+        "PredictRequest": _object({"instances": _instances(model)}),
         "PredictResponse": _object({"predictions": {"type": "array"}}),
         "ModelMetadata": _object(
             {
@@ -135,13 +136,16 @@ def _schemas(model: Model, settings: Settings) -> Schema:
     }
 
 
-def _instance(model: Model) -> Schema:
+def _instances(model: Model) -> Schema:
     named = _object({tensor.name: _value(tensor, tensor.shape[1:]) for tensor in model.inputs})
-    return (
-        named
-        if len(model.inputs) > 1
-        else {"anyOf": [_value(model.inputs[0], model.inputs[0].shape[1:]), {"type": "object"}]}
-    )
+    only = model.inputs[0]
+    forms = [{**named, "additionalProperties": False}]
+    if len(model.inputs) == 1:
+        forms.append(_value(only, only.shape[1:]))
+        if only.parameters is not UNSET and "columns" in only.parameters:
+            columns = {str(column): _value(only, ()) for column in only.parameters["columns"]}
+            forms.append({**_object(columns), "additionalProperties": False})
+    return {"anyOf": [{"type": "array", "minItems": 1, "items": form} for form in forms]}
 
 
 def _value(tensor: Tensor, shape: tuple[int, ...]) -> Schema:

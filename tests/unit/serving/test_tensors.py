@@ -27,7 +27,9 @@ def tensors(draw: st.DrawFn) -> tuple[str, np.ndarray[Any, Any]]:
 
 
 @given(tensors(), st.booleans())
-def test_values_of_every_datatype_survive_the_way_through_json(tensor: tuple[str, np.ndarray[Any, Any]], flat: bool) -> None:
+def test_values_of_every_datatype_survive_the_way_through_json(
+    tensor: tuple[str, np.ndarray[Any, Any]], flat: bool
+) -> None:
     datatype, array = tensor
     raw = json.dumps(to_list(array, flat=flat)).encode()
     back = reshape(from_json(raw, datatype, "x"), array.shape, "x")
@@ -51,7 +53,9 @@ def test_a_number_out_of_range_is_named_with_the_range() -> None:
         from_json(b"[1, 300]", "INT8", "x")
 
 
-@pytest.mark.parametrize(("datatype", "value"), [("FP16", "70000"), ("FP32", "1e39"), ("FP32", "-1e39"), ("FP64", "1e999")])
+@pytest.mark.parametrize(
+    ("datatype", "value"), [("FP16", "70000"), ("FP32", "1e39"), ("FP32", "-1e39"), ("FP64", "1e999")]
+)
 def test_a_float_that_would_become_infinite_is_refused(datatype: str, value: str) -> None:
     with pytest.raises(InvalidInputError):
         from_json(f"[0.5, {value}]".encode(), datatype, "x")
@@ -97,7 +101,13 @@ def test_a_wrong_value_is_named_with_its_place() -> None:
 
 @pytest.mark.parametrize(
     ("raw", "shape"),
-    [(b"[1, 2, 3]", [2, 2]), (b"[1, 2]", [-1, 2]), (b"[1, 2]", [2**40, 2**40]), (b"[[1, 2], [3, 4]]", [4]), (b"[1]", [1] * 99)],
+    [
+        (b"[1, 2, 3]", [2, 2]),
+        (b"[1, 2]", [-1, 2]),
+        (b"[1, 2]", [2**40, 2**40]),
+        (b"[[1, 2], [3, 4]]", [4]),
+        (b"[1]", [1] * 99),
+    ],
 )
 def test_data_that_does_not_have_its_shape_is_refused(raw: bytes, shape: list[int]) -> None:
     with pytest.raises(InvalidInputError):

@@ -50,7 +50,8 @@ class Estimator:
     def predict(self, inputs: Mapping[str, Array], wanted: Set[str]) -> Mapping[str, Array]:
         rows = self._rows(inputs)
         try:
-            return self._answer(rows, wanted)
+            with np.errstate(all="ignore"):  # what a caller's extreme values do is no news for the log
+                return self._answer(rows, wanted)
         except ValueError as error:
             # sklearn's own input check, as told by its words: NaN or too large for the type it computes in, wrong width
             if str(error).startswith(("Input ", "X has ", "Found array ", "Negative values in data")):
