@@ -173,7 +173,7 @@ class JobDirectory:
         return bool(left)
 
     def _stagers(self) -> list[Identity]:
-        return [stager for name in os.listdir(self.path) if (stager := staged_by(name))]
+        return [stager for name in os.listdir(self.path) if (stager := owner_of(name, "staging"))]
 
     def _words(self, name: str) -> list[str]:
         try:
@@ -189,14 +189,15 @@ class JobDirectory:
             return None
 
 
-def stage_name(stager: Identity, number: int) -> str:
-    """Where a process stages before it has won; the name tells later ones whether it still does."""
-    return f"staging.{stager.pid}.{stager.start}.{number}"
+def private_name(what: str, owner: Identity, number: int) -> str:
+    """A name that tells others whether the process that works there still lives."""
+    return f"{what}.{owner.pid}.{owner.start}.{number}"
 
 
-def staged_by(name: str) -> Identity | None:
+def owner_of(name: str, what: str) -> Identity | None:
+    """None: not such a name."""
     parts = name.split(".")
-    return Identity(int(parts[1]), int(parts[2])) if parts[0] == "staging" and len(parts) == 4 else None
+    return Identity(int(parts[1]), int(parts[2])) if parts[0] == what and len(parts) == 4 else None
 
 
 def _signal_name(code: int | None) -> str | None:

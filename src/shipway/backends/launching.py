@@ -9,7 +9,7 @@ from pathlib import Path
 
 from shipway.backends.environment import job_environment
 from shipway.backends.jobdir import JobDirectory
-from shipway.errors import InvalidJobError, UnavailableError
+from shipway.errors import InvalidJobError, UnsupportedError
 from shipway.specs.jobs import JobSpec
 
 _WRAPPER = str(Path(__file__).with_name("wrapper.sh"))
@@ -24,7 +24,7 @@ def launch(directory: JobDirectory, job: JobSpec) -> None:
     """Start a wrapper; it runs the job unless another one has claimed it."""
     setsid = shutil.which("setsid")
     if setsid is None:
-        raise UnavailableError("there is no program `setsid` here", hint="install util-linux")
+        raise UnsupportedError("there is no program `setsid` here", hint="install util-linux")
     timeout = "" if job.timeout is None else str(max(job.timeout.total_seconds(), 0.001))
     argv = ["run", str(directory.path), setsid, timeout, str(GRACE_SECONDS), *job.command]
     log = os.open(directory.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)

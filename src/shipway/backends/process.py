@@ -18,7 +18,7 @@ import msgspec
 
 from shipway.backends import processes
 from shipway.backends.base import Backend, Capability
-from shipway.backends.jobdir import JobDirectory, stage_name, staged_by
+from shipway.backends.jobdir import JobDirectory, owner_of, private_name
 from shipway.backends.launching import launch, launch_end, reap
 from shipway.backends.outputs import collect_outputs
 from shipway.backends.request import Request, to_request, to_text
@@ -56,6 +56,7 @@ class ProcessBackend(Backend):
         return to_text(to_request(job))
 
     def submit(self, job: JobSpec) -> JobHandle:
+        reap()
         request = self.render(job)
         directory = JobDirectory(self._jobs / job.id)
         with self._disk():
@@ -108,18 +109,20 @@ class ProcessBackend(Backend):
             self._stager.damage(_given(directory))
         with self._disk():
             # Renamed first, so that nobody meets half a job.
-            gone = self._jobs / f".gone.{os.getpid()}.{next(_numbers)}"
-            directory.path.rename(gone)
-            delete(gone)
+            directory.path.rename(self._jobs / _private_name("gone"))
+            for name in os.listdir(self._jobs):
+                owner = owner_of(name, "gone")
+                if owner and (owner == processes.this_process() or not owner.alive()):
+                    delete(self._jobs / name)
 
     def _stage(self, directory: JobDirectory, job: JobSpec) -> None:
         """Stage in private, then give it its name; whoever is second throws the own copy away."""
         for name in os.listdir(directory.path):
-            if (stager := staged_by(name)) and not stager.alive():
+            if (stager := owner_of(name, "staging")) and not stager.alive():
                 delete(directory.path / name)
         if directory.stage.exists():
             return
-        own = directory.path / stage_name(processes.this_process(), next(_numbers))
+        own = directory.path / _private_name("staging")
         try:
             own.mkdir()
             staged = self._stager.stage(job.inputs, job.outputs, own / "work")
@@ -183,6 +186,10 @@ class ProcessBackend(Backend):
             ) from error
 
 
+def _private_name(what: str) -> str:
+    return private_name(what, processes.this_process(), next(_numbers))
+
+
 def _has_request(directory: JobDirectory) -> bool:
     """Whether it is there and whole; a power failure may have left it empty."""
     try:
@@ -193,7 +200,7 @@ def _has_request(directory: JobDirectory) -> bool:
 
 
 def _write(path: Path, data: bytes) -> None:
-    part = path.with_name(f"{path.name}.{os.getpid()}.{next(_numbers)}")
+    part = path.with_name(_private_name("part"))
     part.write_bytes(data)
     part.rename(path)
 

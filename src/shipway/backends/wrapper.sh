@@ -38,6 +38,7 @@ run() {
     _sw_home=$1 _sw_setsid=$2 _sw_timeout=$3 _sw_grace=$4
     shift 4
     exec 3>&2 2> /dev/null
+    [ . -ef "$_sw_home/stage/work" ] || exit 0 # removed, and maybe made anew, before we came to it
     start_of self || exit 1
     read -r _sw_boot < /proc/sys/kernel/random/boot_id
     read -r _sw_host < /proc/sys/kernel/hostname
@@ -61,10 +62,6 @@ run() {
     decide verdict "$_sw_how $_sw_code"
     _sw_wrapper=$$
     read -r _sw_group _ < "$_sw_home/group" && signal_all KILL
-    if [ "$_sw_timeout" ]; then
-        trap '' TERM
-        kill -s TERM 0
-    fi
 }
 
 end() {

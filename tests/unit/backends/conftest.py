@@ -82,7 +82,9 @@ def dead(pid: int) -> bool:
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
-    bench = Bench(tmp_path)
+    root = tmp_path / "two words"
+    root.mkdir()
+    bench = Bench(root)
     yield bench
     if (bench.workspace / "jobs").exists():
         for name in os.listdir(bench.workspace / "jobs"):

@@ -13,7 +13,7 @@ from shipway.specs.jobs import Failure, JobState
 
 from .conftest import Bench, dead
 
-STRAY = "setsid sh -c 'echo stray $$; exec sleep 300' & "
+STRAY = "setsid sh -c 'echo stray $$; touch up; exec sleep 300' & while [ ! -e up ]; do sleep 0.01; done; "
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_cancel_finds_a_process_that_left_the_group(bench: Bench) -> None:
 
 
 def test_a_process_that_left_the_group_ends_with_the_job(bench: Bench) -> None:
-    assert bench.run(STRAY + "sleep 0.2").state is JobState.SUCCEEDED
+    assert bench.run(STRAY).state is JobState.SUCCEEDED
     assert dead(stray(bench))
 
 

@@ -89,7 +89,7 @@ def test_one_that_is_still_being_staged_is_queued_however_long_it_takes(
 ) -> None:
     monkeypatch.setattr(process, "launch", lambda *_: None)
     handle = bench.backend.submit(bench.job("true"))
-    staging = bench.directory().path / jobdir.stage_name(processes.this_process(), 999)
+    staging = bench.directory().path / jobdir.private_name("staging", processes.this_process(), 999)
     staging.mkdir()
     os.utime(bench.directory().path, (0, 0))
     assert bench.status(handle).state is JobState.QUEUED
