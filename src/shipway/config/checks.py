@@ -34,6 +34,8 @@ def check(project: Project, document: Document, faults: Faults, broken: frozense
         checks.model(gated="gate" not in broken)
     if "stages" not in broken:
         checks.presence()
+        if not project.stages:
+            faults.add(document.place(("stages",)), ("stages",), "there is no stage in it")
     check_gate(project, document, faults)
 
 
@@ -58,8 +60,6 @@ class _Checks:
 
     def outputs(self) -> None:
         """Outputs that cannot be one stage's own."""
-        if not self._project.stages and "stages" in self._document.value:
-            self._add(("stages",), "there is no stage in it")
         seen: list[tuple[Stage, str]] = []
         for stage in self._project.stages:
             for loc, path in named_outputs(stage):

@@ -86,6 +86,7 @@ def _path(value: Any) -> str:
 def _directory(value: Any) -> str:
     text = _filled(value)
     if "://" in text:
+        _without_password(text, "leave it out")
         raise fault(f"{shown(text)}: only a directory can be the store in this version")
     if text.startswith("~") or not text.isprintable():
         raise fault(f"{shown(text)} is not read as a shell would (write the whole path)")
@@ -174,10 +175,8 @@ def _host(value: Any) -> str:
 
 def _without_password(url: str, instead: str) -> None:
     """The URL itself is never told: it holds what must not be shown."""
-    authority = url.partition("://")[2].partition("/")[0]
-    if ":" in authority.rpartition("@")[0] or re.search(
-        r"[?&;]\s*(password|passwd|pwd|sslpassword)\s*=", url, re.IGNORECASE
-    ):
+    user = url.partition("://")[2].rpartition("@")[0]
+    if ":" in user or re.search(r"[?&;]\s*(password|passwd|pwd|sslpassword)\s*=", url, re.IGNORECASE):
         raise fault(f"a password stands in the URL, where others will read it (take it out and {instead})")
 
 

@@ -15,8 +15,9 @@ class Dumper(yaml.SafeDumper):
 
 
 def _text(dumper: Dumper, value: str) -> yaml.Node:
-    # PyYAML itself quotes what YAML 1.1 would misread.
-    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=None if is_text(value) else "'")
+    # PyYAML itself quotes what YAML 1.1 would misread, but folds line breaks that it then reads as blanks.
+    style = '"' if not value.isprintable() else None if is_text(value) else "'"
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
 
 Dumper.add_representer(str, _text)

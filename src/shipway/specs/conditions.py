@@ -91,9 +91,10 @@ def parse(text: str) -> Logical:
     if len(text) > LONGEST:
         raise ConditionError(f"the condition is longer than {LONGEST} characters", column=LONGEST)
     parser = _Parser(text)
-    node = parser.logical(parser.either())
+    whole = parser.either()
     if parser.kind != "end":
         parser.unexpected()
+    node = parser.logical(whole)
     if not any(names(node)):
         raise ConditionError("the condition names no metric", column=1, hint="it would always say the same")
     return node
@@ -269,7 +270,7 @@ class _Parser:
             self.unexpected()
 
     def _number(self, text: str, column: int) -> Number:
-        if self.kind in ("name", "number", "quoted"):
+        if self.kind in ("name", "number", "quoted") and self.column == column + len(text):
             self.fail(
                 f"{text}{self.value} is neither a number nor a name", column, "names of that kind stand in backticks"
             )
