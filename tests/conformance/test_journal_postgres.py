@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import run_state_machine_as_test
 
 from shipway.errors import AuthError, ConfigError, UnavailableError, UnsupportedError
 from shipway.journal.sql import open_journal
 from shipway.testing.journal_conformance import JournalConformance
+from shipway.testing.journal_machine import JournalMachine
 from shipway.testing.journal_racer import LONG, sample_run
 
 LAB = Path(__file__).parents[2] / "lab" / "postgres.py"
@@ -40,23 +43,6 @@ def server() -> Iterator[str]:
     process.communicate(timeout=60)
 
 
-@pytest.fixture
-def location(server: str) -> str:
-    """A schema of its own for each test: as good as a database, and made faster."""
-    import psycopg
-
-    name = f"test_{uuid.uuid4().hex}"
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"CREATE SCHEMA {name}".encode())
-    return f"{server}?options=-csearch_path%3D{name}"
-
-
-class TestPostgresJournal(JournalConformance):
-    @pytest.fixture
-    def location(self, location: str) -> str:
-        return location
-
-
 def sql(url: str, statement: str) -> list[Any]:
     """What an administrator would type."""
     import psycopg
@@ -66,9 +52,35 @@ def sql(url: str, statement: str) -> list[Any]:
         return cursor.fetchall() if cursor.description else []
 
 
+@pytest.fixture
+def location(server: str) -> str:
+    return new_schema(server)
+
+
+def new_schema(server: str) -> str:
+    """The URL of a schema of its own: as good as a database, and made faster."""
+    name = f"test_{uuid.uuid4().hex}"
+    sql(server, f"CREATE SCHEMA {name}")
+    return f"{server}?options=-csearch_path%3D{name}"
+
+
+class TestPostgresJournal(JournalConformance):
+    @pytest.fixture
+    def location(self, location: str) -> str:
+        return location
+
+
 def cut_all(url: str) -> None:
     """End all connections but our own, as a restarted server or an idle time-out does."""
     sql(url, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'shipway'")
+
+
+@pytest.mark.slow
+def test_postgres_does_what_the_model_does(server: str) -> None:
+    run_state_machine_as_test(
+        lambda: JournalMachine(lambda clock: open_journal(new_schema(server), clock=clock)),
+        settings=settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck)),
+    )
 
 
 def test_a_connection_that_was_cut_while_idle_is_opened_again(location: str) -> None:
