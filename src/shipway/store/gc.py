@@ -52,8 +52,9 @@ def collect_garbage(
     Raises CorruptError, and removes nothing, if a tree that must be kept cannot be read.
     """
     limit = time.time() - grace.total_seconds()
+    named = frozenset(roots)  # before the lock: who works them out may ask the store
     with store.lock(exclusive=not dry_run):
-        return _Collection(store, GarbageReport(dry_run=dry_run), limit).run(frozenset(roots))
+        return _Collection(store, GarbageReport(dry_run=dry_run), limit).run(named)
 
 
 class _Collection:

@@ -282,6 +282,13 @@ class StoreConformance:
         assert store.record(NOWHERE, b"second", replace=True) == b"second"
         assert reopen().result(NOWHERE) == b"second"
 
+    def test_all_keys_are_listed(self, store: Store, reopen: Callable[[], Store]) -> None:
+        assert list(store.all_keys()) == []
+        keys = {digest_of(b"%d" % number) for number in range(5)}
+        for key in keys:
+            store.record(key, b"result")
+        assert set(reopen().all_keys()) == keys
+
     def test_all_who_record_at_once_get_the_same_result(self, store: Store, reopen: Callable[[], Store]) -> None:
         results: list[bytes] = []
 

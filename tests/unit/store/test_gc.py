@@ -118,6 +118,14 @@ def test_another_users_old_tree_becomes_young_by_a_copy(
     store.open(loose).close()
 
 
+def test_roots_may_be_worked_out_by_asking_the_store(store: DirectoryStore, put: Put, age: Age, tmp_path: Path) -> None:
+    digest = put(files("kept"))
+    age(store.root, 7200)
+    roots = (root for root in [digest] if store.has_tree(root))
+    assert collect_garbage(store, roots, dry_run=False, grace=HOUR).trees == 0
+    assert intact(store, digest, tmp_path / "back")
+
+
 def test_an_object_may_be_a_root(store: DirectoryStore, age: Age) -> None:
     digest = store.put_bytes(b"manifest")
     age(store.root, 7200)
