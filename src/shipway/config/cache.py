@@ -8,7 +8,7 @@ import msgspec
 
 T = TypeVar("T")
 
-_KEPT = 64
+_KEPT = 32
 
 
 def recall(path: Path, form: type[T]) -> T | None:
@@ -26,12 +26,14 @@ def keep(path: Path, value: Any) -> None:
         temporary = path.with_name(f"{path.name}.{os.getpid()}")
         temporary.write_bytes(msgspec.msgpack.encode(value))
         temporary.replace(path)
-        _prune(path.parent)
+        _prune(path)
     except OSError:
         return
 
 
-def _prune(directory: Path) -> None:
-    entries = sorted(directory.iterdir(), key=lambda entry: entry.stat().st_mtime_ns)
+def _prune(path: Path) -> None:
+    """Others keep things in the same directory, so only our own kind goes."""
+    kind = path.name.partition("-")[0]
+    entries = sorted(path.parent.glob(f"{kind}-*"), key=lambda entry: entry.stat().st_mtime_ns)
     for old in entries[:-_KEPT]:
         old.unlink(missing_ok=True)

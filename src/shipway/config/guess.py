@@ -225,7 +225,7 @@ def _stage(step: Step) -> Iterator[str]:
     for path, why in step.samples.items():
         yield f"    samples: {path}  # guess: {why}"
     if not step.writes:
-        yield "    # outputs: [path]  what it writes; nothing was found in the script"
+        yield "    # outputs: [path]  what it writes"
 
 
 def _paths(key: str, paths: Mapping[str, str]) -> Iterator[str]:
