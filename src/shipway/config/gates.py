@@ -2,7 +2,8 @@
 
 from shipway.config.faults import Faults, Loc, Place
 from shipway.config.text import Document
-from shipway.specs.conditions import ConditionError, parse
+from shipway.specs.conditions import ConditionError
+from shipway.specs.grammar import parse
 from shipway.specs.stages import Project
 
 

@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from shipway.errors import GateError
-from shipway.specs.conditions import Call, Comparison, Logic, Logical, Name, Number, Numeric, names, parse
+from shipway.specs.conditions import Call, Comparison, Logic, Logical, Name, Number, Numeric, names
+from shipway.specs.grammar import parse
 from shipway.specs.models import CHAMPION, Condition, Outcome, Verdict
 from shipway.specs.nearest import suggestion
 

@@ -8,7 +8,7 @@ from types import ModuleType
 import pytest
 
 from shipway.config.reference import reference
-from shipway.specs.conditions import parse
+from shipway.specs.grammar import parse
 
 DOCS = Path(__file__).parents[3] / "docs"
 

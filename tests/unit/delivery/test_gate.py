@@ -5,7 +5,8 @@ import math
 import pytest
 
 from shipway.delivery.gate import judge
-from shipway.specs.conditions import ConditionError, parse
+from shipway.specs.conditions import ConditionError
+from shipway.specs.grammar import parse
 from shipway.specs.models import Condition, Outcome, Verdict
 
 METRICS = {

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shipway.delivery.gate import judge
-from shipway.specs.conditions import ConditionError, parse
+from shipway.specs.conditions import ConditionError
+from shipway.specs.grammar import parse
 from shipway.specs.models import Outcome
 
 NAMES = ["a", "b", "test.c", "champion.a", "champion.test.c"]
