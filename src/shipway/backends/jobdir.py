@@ -9,7 +9,8 @@ A job's directory, which is all there is to know about a job of the process back
     group            pid and start time of the command, which leads its process group and session
     code             the command's exit code
     verdict          how it ended: exit, unstarted, timeout, cancelled or lost
-    settled          nothing of it lives any more, and its shared inputs have been looked at
+    settled          nothing of it lives any more
+    checked          its linked inputs have been looked at since
 
 `claim` and `verdict` are made by O_EXCL, here as in wrapper.sh: the first writer decides.
 """
@@ -51,6 +52,19 @@ class Claim(msgspec.Struct, frozen=True):
     boot: str
     host: str
 
+    @property
+    def rebooted(self) -> bool:
+        """Whether this is another kernel than the one that ran it, whose pids say nothing here."""
+        return self.boot != processes.boot_id()
+
+    @property
+    def elsewhere(self) -> bool:
+        return self.rebooted and self.host != processes.host_name()
+
+    @property
+    def alive(self) -> bool:
+        return not self.rebooted and self.wrapper.alive()
+
 
 class JobDirectory:
     def __init__(self, path: Path) -> None:
@@ -78,8 +92,13 @@ class JobDirectory:
     def settled(self) -> bool:
         return (self.path / "settled").exists()
 
-    def settle(self) -> None:
-        (self.path / "settled").touch()
+    @property
+    def checked(self) -> bool:
+        return (self.path / "checked").exists()
+
+    def note(self, name: str) -> None:
+        """Write down that it is `settled`, or `checked`."""
+        (self.path / name).touch()
 
     def decide(self, name: str, text: str) -> bool:
         """Write `claim` or `verdict`; False if somebody was faster."""
@@ -109,15 +128,14 @@ class JobDirectory:
         if self._words("claim") == ["cancelled"]:
             return JobStatus(state=JobState.CANCELLED, ended=self._time("claim"))
         claim = self.claim()
-        here = claim is None or claim.boot == processes.boot_id()
-        if claim is not None and not here and claim.host != processes.host_name():
-            return self._elsewhere(claim.host)
         if claim is None and time.time() - (self._time("claim") or 0) < _EMPTY_CLAIM_SECONDS:
             return JobStatus(state=JobState.QUEUED)
-        if claim is not None and here and claim.wrapper.alive():
+        if claim is not None and claim.elsewhere:
+            return self._elsewhere(claim.host)
+        if claim is not None and claim.alive:
             return self._running()
         self.decide("verdict", "lost")  # unless there is one
-        if here and not self.settled and self._end_survivors():
+        if not self.settled and not (claim and claim.rebooted) and self._end_survivors():
             return self._running()
         return self._ended()
 

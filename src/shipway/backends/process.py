@@ -10,7 +10,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import ClassVar
 
@@ -21,7 +21,7 @@ from shipway.backends.base import Backend, Capability
 from shipway.backends.jobdir import JobDirectory, owner_of, private_name
 from shipway.backends.launching import launch, launch_end, reap
 from shipway.backends.outputs import collect_outputs
-from shipway.backends.request import Request, to_request, to_text
+from shipway.backends.request import Request, is_job_id, to_request, to_text
 from shipway.backends.staging import Staged, Stager
 from shipway.errors import NotFoundError, StageError, UnavailableError
 from shipway.specs.jobs import JobHandle, JobSpec, JobState, JobStatus
@@ -73,7 +73,7 @@ class ProcessBackend(Backend):
     def status(self, handles: Sequence[JobHandle]) -> Mapping[JobHandle, JobStatus]:
         reap()
         with self._disk():
-            return {handle: self._status(JobDirectory(self._jobs / handle.native_id)) for handle in handles}
+            return {handle: self._status(self._directory(handle)) for handle in handles}
 
     def logs(self, handle: JobHandle, *, follow: bool = False) -> Iterator[bytes]:
         return self._lines(self._find(handle), follow)
@@ -85,7 +85,11 @@ class ProcessBackend(Backend):
         if directory.decide("claim", "cancelled"):
             return  # now it never starts
         claim = directory.claim()
-        if claim is not None and claim.boot == processes.boot_id() and claim.wrapper.alive():
+        if claim is None:
+            return  # its wrapper is about to write it, and looks for a verdict then
+        if claim.elsewhere:
+            raise UnavailableError(f"job {handle} runs on host {claim.host!r}", hint="cancel it there")
+        if claim.alive:
             launch_end(directory)
 
     def collect(self, handle: JobHandle, store: Store) -> Mapping[str, Digest]:
@@ -96,30 +100,27 @@ class ProcessBackend(Backend):
         request = _decode_request(directory.request.read_bytes())
         self._stager.check(_given(directory), directory.work)
         with self._disk():
+            directory.note("checked")
             return collect_outputs(directory.work, request.outputs, store, Scanner(directory.path / "cache"))
 
     def remove(self, handle: JobHandle) -> None:
-        directory = JobDirectory(self._jobs / handle.native_id)
+        directory = self._directory(handle)
         if not directory.path.is_dir():
             return
         if directory.request.exists() and not self._status(directory).state.terminal:
             self.cancel(handle)
             self._await_end(handle, directory)
-        if directory.stage.exists():
-            self._stager.damage(_given(directory))
+        self._throw_away_damage(directory)
         with self._disk():
             # Renamed first, so that nobody meets half a job.
-            directory.path.rename(self._jobs / _private_name("gone"))
-            for name in os.listdir(self._jobs):
-                owner = owner_of(name, "gone")
-                if owner and (owner == processes.this_process() or not owner.alive()):
-                    delete(self._jobs / name)
+            gone = self._jobs / _private_name("gone")
+            directory.path.rename(gone)
+            delete(gone)
+            self._delete_leftovers(self._jobs, "gone")
 
     def _stage(self, directory: JobDirectory, job: JobSpec) -> None:
         """Stage in private, then give it its name; whoever is second throws the own copy away."""
-        for name in os.listdir(directory.path):
-            if (stager := owner_of(name, "staging")) and not stager.alive():
-                delete(directory.path / name)
+        self._delete_leftovers(directory.path, "staging")
         if directory.stage.exists():
             return
         own = directory.path / _private_name("staging")
@@ -142,10 +143,15 @@ class ProcessBackend(Backend):
         if status.state.terminal and directory.decided and not directory.settled:
             # A job that failed may have damaged a view as well. Nobody collects it, so look before anybody is told that it ended; what
             # another job reads by now is found out when that one is collected.
-            if status.state is not JobState.SUCCEEDED and directory.stage.exists():
-                self._stager.damage(_given(directory))
-            directory.settle()
+            if status.state is not JobState.SUCCEEDED:
+                self._throw_away_damage(directory)
+            directory.note("settled")
         return status
+
+    def _throw_away_damage(self, directory: JobDirectory) -> None:
+        if directory.stage.exists() and not directory.checked:
+            self._stager.damage(_given(directory))
+            directory.note("checked")
 
     def _lines(self, directory: JobDirectory, follow: bool) -> Iterator[bytes]:
         rest = b""
@@ -170,8 +176,20 @@ class ProcessBackend(Backend):
             reap()
             time.sleep(_POLL_SECONDS)
 
+    def _delete_leftovers(self, place: Path, what: str) -> None:
+        """Delete what processes left that died while they worked there."""
+        for name in os.listdir(place):
+            if (owner := owner_of(name, what)) and not owner.alive():
+                with suppress(FileNotFoundError):  # others delete it, too
+                    delete(place / name)
+
+    def _directory(self, handle: JobHandle) -> JobDirectory:
+        """A handle comes from a journal or a command line; what is no id must not become a path."""
+        name = handle.native_id if is_job_id(handle.native_id) else "-"
+        return JobDirectory(self._jobs / name)
+
     def _find(self, handle: JobHandle) -> JobDirectory:
-        directory = JobDirectory(self._jobs / handle.native_id)
+        directory = self._directory(handle)
         if not directory.request.exists():
             raise NotFoundError(f"there is no job {handle} in {self._jobs.parent}")
         return directory

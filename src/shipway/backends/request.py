@@ -30,9 +30,13 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     timeout_seconds: float | None
 
 
+def is_job_id(text: str) -> bool:
+    return _ID.fullmatch(text) is not None
+
+
 def to_request(job: JobSpec) -> Request:
     """Pure. Raises InvalidJobError."""
-    if not _ID.fullmatch(job.id):
+    if not is_job_id(job.id):
         raise InvalidJobError(f"job id {job.id!r} is not made of up to 63 lower-case letters, digits and hyphens")
     if job.image is not None:
         raise InvalidJobError(

@@ -9,7 +9,8 @@ import pytest
 
 from shipway.backends import launching, process, processes
 from shipway.backends.processes import Identity
-from shipway.specs.jobs import Failure, JobState
+from shipway.errors import UnavailableError
+from shipway.specs.jobs import Failure, JobHandle, JobState
 
 from .conftest import Bench, dead
 
@@ -145,6 +146,8 @@ def test_a_job_of_another_machine_is_unknown_here(bench: Bench, monkeypatch: pyt
     status = bench.status(bench.backend.submit(bench.job("true")))
     assert status.state is JobState.UNKNOWN
     assert "another-host" in str(status.reason)
+    with pytest.raises(UnavailableError, match="another-host"):
+        bench.backend.cancel(JobHandle("process", "t-1"))
     (bench.directory().path / "claim").write_text("cancelled\n")
 
 

@@ -155,3 +155,12 @@ def test_what_an_interrupted_removal_left_is_removed_by_the_next(bench: Bench) -
     (left / "stage").mkdir(parents=True)
     bench.backend.remove(JobHandle("process", "t-1"))
     assert os.listdir(bench.workspace / "jobs") == []
+
+
+@pytest.mark.parametrize("name", ["..", "../..", ".", "", "/", "a/b", "t-1/stage"])
+def test_a_handle_that_is_no_id_never_becomes_a_path(bench: Bench, name: str) -> None:
+    bench.run("true")
+    handle = JobHandle("process", name)
+    bench.backend.remove(handle)
+    assert bench.status(handle).state is JobState.NOT_FOUND
+    assert bench.directory().stage.exists()
