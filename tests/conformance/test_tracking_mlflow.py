@@ -4,12 +4,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from shipway.errors import UnsupportedError, UsageError
 from shipway.specs.runs import RunState
-from shipway.testing.tracking_conformance import Register, RegistryConformance, Seen, TrackerConformance
+from shipway.specs.trees import digest_of
+from shipway.testing.tracking_conformance import Register, RegistryConformance, Seen, TrackerConformance, sample
 from shipway.tracking.base import ModelRegistry, TrackedMetric, Tracker
 from shipway.tracking.mlflow import STATES, MlflowTracker
 from shipway.tracking.mlflow_client import Server
@@ -19,9 +21,11 @@ pytest.importorskip("mlflow", reason="needs shipway[mlflow]")
 
 OPENER = """
 import sys
+import mlflow.store.tracking.sqlalchemy_store
 from shipway.tracking.mlflow import MlflowTracker
 
 tracker = MlflowTracker(sys.argv[1], project="p")
+print("ready", flush=True)
 sys.stdin.readline()
 print(tracker.start("r1", name="r1", tags={}, at=5.0))
 """
@@ -136,12 +140,27 @@ class TestMlflowRegistry(OnSqlite, RegistryConformance):
         assert register(b"one").aliases == ("champion",)
 
 
+class Overtaken(MlflowRegistry):
+    """Another registrant makes the same version just before this one does."""
+
+    def _create(self, *given: Any) -> str:
+        super()._create(*given)
+        return super()._create(*given)
+
+
+def test_of_two_registrants_the_lower_number_stays_and_the_other_is_taken_back(place: Path, tmp_path: Path) -> None:
+    uri, name = f"sqlite:///{place}/mlflow.db", f"raced {tmp_path.name}"
+    (tmp_path / "model").write_bytes(b"m")
+    registry = Overtaken(uri, project="digits", artifacts=place / "artifacts")
+    assert registry.register(sample(name, digest_of(b"m")), tmp_path / "model").version == "1"
+    assert [version.version for version in registry.versions(name)] == ["1"]
+
+
 @pytest.mark.slow
 def test_processes_that_open_a_new_database_at_once_leave_it_whole(tmp_path: Path) -> None:
-    uri = f"sqlite:///{tmp_path}/new.db"
     racers = [
         subprocess.Popen(
-            [sys.executable, "-W", "error", "-c", OPENER, uri],
+            [sys.executable, "-c", OPENER, f"sqlite:///{tmp_path}/new.db"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -149,7 +168,14 @@ def test_processes_that_open_a_new_database_at_once_leave_it_whole(tmp_path: Pat
         )
         for _ in range(4)
     ]
-    answers = [racer.communicate("\n", timeout=120) for racer in racers]
+    for racer in racers:
+        assert racer.stdout is not None
+        assert racer.stdout.readline() == "ready\n"
+    for racer in racers:
+        assert racer.stdin is not None
+        racer.stdin.write("\n")
+        racer.stdin.flush()
+    answers = [racer.communicate(timeout=120) for racer in racers]
     assert [errors for _, errors in answers] == [""] * 4
     assert len({out for out, _ in answers}) == 1
 

@@ -23,6 +23,7 @@ from shipway.testing.tracking_conformance import sample
 from shipway.tracking.local import StoreRegistry
 
 registry = StoreRegistry(DirectoryStore(Path(sys.argv[1])))
+print("ready", flush=True)
 sys.stdin.readline()
 for number in range(10):
     print(registry.register(sample("digits", Digest(sys.argv[2]), code=f"c{number}"), Path()).version)
@@ -80,6 +81,13 @@ class TestStoreRegistry(RegistryConformance):
             )
             for _ in range(3)
         ]
-        answers = [racer.communicate("\n", timeout=60)[0].split() for racer in racers]
+        for racer in racers:
+            assert racer.stdout is not None
+            assert racer.stdout.readline() == "ready\n"
+        for racer in racers:
+            assert racer.stdin is not None
+            racer.stdin.write("\n")
+            racer.stdin.flush()
+        answers = [racer.communicate(timeout=60)[0].split() for racer in racers]
         assert answers[0] == answers[1] == answers[2]
         assert sorted(map(int, answers[0])) == list(range(1, 11))
