@@ -9,6 +9,7 @@ A job's directory, which is all there is to know about a job of the process back
     group            pid and start time of the command, which leads its process group and session
     code             the command's exit code
     verdict          how it ended: exit, unstarted, timeout, cancelled or lost
+    asked            somebody has sent it TERM
     settled          nothing of it lives any more
     checked          its linked inputs have been looked at since
 

@@ -42,14 +42,14 @@ _OVER = (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED, JobState.NOT_F
 
 
 class ProcessBackend(Backend):
-    """`cache` is where the stat data of the project's own copies is remembered; None: in the workspace."""
+    """`cache` is where a scanner remembers the stat data of the project's own copies; None: in the workspace, which may share it with the planner."""
 
     name: ClassVar[str] = "process"
     capabilities: ClassVar[frozenset[Capability]] = frozenset({Capability.TIMEOUT})
 
     def __init__(self, workspace: Path, store: Store, views: Views, *, cache: Path | None = None) -> None:
         self._jobs = workspace.absolute() / "jobs"
-        self._cache = cache or workspace.absolute() / "cache"
+        self._cache = cache or workspace.absolute() / "cache" / "stat"
         self._stager = Stager(store, views, self._cache)
 
     def render(self, job: JobSpec) -> str:

@@ -22,14 +22,18 @@ decide() {
     { echo "$2" > "$_sw_home/$1"; } 2> /dev/null
 }
 
-# Send a signal to the command's process group, and to whatever else carries the job's mark (it may have left the group by setsid).
+# Send a signal to the command's process group, and to whatever else carries the job's mark: it may have left the group by setsid.
 signal_all() {
-    kill -s "$1" -- "-$_sw_group"
+    _sw_signal=$1
+    kill -s "$_sw_signal" -- "-$_sw_group"
     for _sw_found in $(grep -lzxF "SHIPWAY_JOB_DIR=$_sw_home" /proc/[0-9]*/environ); do
         _sw_found=${_sw_found%/environ}
+        read -r _sw_stat < "$_sw_found/stat" || continue
+        set -- ${_sw_stat##*) }
+        [ "$3" != "$_sw_group" ] || continue # twice TERM means "at once" to some programs
         case ${_sw_found#/proc/} in
         $$ | "$_sw_wrapper") ;;
-        *) kill -s "$1" "${_sw_found#/proc/}" ;;
+        *) kill -s "$_sw_signal" "${_sw_found#/proc/}" ;;
         esac
     done
 }
@@ -70,7 +74,8 @@ end() {
     read -r _sw_wrapper _sw_began _ < "$_sw_home/claim" || exit 0
     while start_of "$_sw_wrapper" && [ "$_sw_start" = "$_sw_began" ]; do
         if [ ! "$_sw_group" ]; then
-            read -r _sw_group _ < "$_sw_home/group" && signal_all TERM
+            # Whoever comes second (a repeated cancel, the timer) only waits to kill.
+            read -r _sw_group _ < "$_sw_home/group" && decide asked "$$" && signal_all TERM
         elif [ "$_sw_left" -le 0 ]; then
             signal_all KILL
         fi

@@ -51,6 +51,16 @@ def test_a_job_may_tidy_up_when_it_is_cancelled(bench: Bench) -> None:
     assert bench.log().endswith(b"tidied\n")
 
 
+def test_a_job_is_asked_once_to_end_however_often_it_is_cancelled(bench: Bench) -> None:
+    script = "trap 'echo asked; asked=1' TERM; echo began; until [ $asked ]; do sleep 0.01; done; for i in 1 2 3 4 5 6; do sleep 0.1; done"
+    handle = bench.backend.submit(bench.job(script, timeout=timedelta(hours=1)))
+    bench.until_printed(b"began\n")
+    for _ in range(3):
+        bench.backend.cancel(handle)
+    assert bench.wait(handle).state is JobState.CANCELLED
+    assert bench.log().count(b"asked") == 1
+
+
 def test_a_job_that_does_not_listen_is_killed(bench: Bench, impatient: None) -> None:
     handle = bench.backend.submit(bench.job("trap '' TERM; echo began; while :; do sleep 0.05; done"))
     bench.until_printed(b"began\n")
