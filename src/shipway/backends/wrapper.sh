@@ -55,7 +55,7 @@ run() {
         start_of self
         decide group "$_sw_pid $_sw_start"
         PATH=$_sw_path
-        exec "$_sw_setsid" "$@" 2>&3 3>&-
+        exec "$_sw_setsid" -- "$@" 2>&3 3>&-
     )
     _sw_code=$?
     decide code "$_sw_code"

@@ -7,7 +7,8 @@ process has it) and `kept` (all that the far side's files hold). Nothing is skip
 
 from shipway.testing.backend_running import Running
 from shipway.testing.backend_staging import Staging
+from shipway.testing.backend_telling import Telling
 
 
-class BackendConformance(Running, Staging):
+class BackendConformance(Running, Telling, Staging):
     """All of it."""
