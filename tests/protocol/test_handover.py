@@ -93,6 +93,7 @@ def until(condition: Callable[[], Any]) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_a_handover_under_load_fails_no_request(serve: Any, classifier_bundle: Path, public: socket.socket) -> None:
     fd, port = public.fileno(), public.getsockname()[1]
     old = serve(classifier_bundle, "--public-fd", str(fd), "--revision", "old", fds=[fd]).ready()

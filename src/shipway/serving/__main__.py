@@ -26,6 +26,9 @@ THREADS = (
     "NUMEXPR_NUM_THREADS",
 )
 
+NEEDED = ("msgspec", "numpy", "httptools")
+"""What serving needs besides the model's own libraries."""
+
 early: set[int] = set()
 """Signals that came before the server stood."""
 
@@ -34,6 +37,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGUSR1, lambda number, _: early.add(number))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     args = _parser().parse_args(argv)
+    try:
+        return _serve(args)
+    except ModuleNotFoundError as error:
+        if error.name not in NEEDED:
+            raise
+        print(
+            f"shipway.serving: {error.name} is not installed",
+            f"hint: the model's environment needs {', '.join(NEEDED)}",
+            sep="\n",
+            file=sys.stderr,
+        )
+        return 1
+
+
+def _serve(args: argparse.Namespace) -> int:
     from shipway.serving import settings as files
 
     try:

@@ -58,6 +58,7 @@ class Server:
         self._link = Link(handle=self._app.handle, metrics=metrics, most_body=int(settings.max_body_mib * 2**20))
         self._listening: list[asyncio.Server] = []
         self._public = False
+        self._publishing: asyncio.Future[None] | None = None
         self._ready = False
         self._wants_public = options.public_now
         self._drain_began: float | None = None
@@ -128,11 +129,14 @@ class Server:
         """Accept on the public socket as well, once the model is ready; repeatable."""
         if not self._ready:
             self._wants_public = True
-        elif self._options.public is not None and not self._public and self._drain_began is None:
-            self._public = True
-            self._write_headers()
-            self._publishing = asyncio.ensure_future(self._listen(self._options.public))
-            log.info("accepting on %s", _url(self._options.public))
+        elif self._options.public is not None and self._publishing is None and self._drain_began is None:
+            self._publishing = asyncio.ensure_future(self._go_public(self._options.public))
+
+    async def _go_public(self, listener: socket.socket) -> None:
+        await self._listen(listener)
+        self._public = True
+        self._write_headers()
+        log.info("accepting on %s", _url(listener))
 
     def _write_headers(self) -> None:
         lines = [b"date: %b\r\n" % formatdate(usegmt=True).encode()]
@@ -162,7 +166,7 @@ class Server:
         self._link.draining = True
         for server in self._listening:
             server.close()
-        if self._options.public is not None and not self._public:
+        if self._options.public is not None and self._publishing is None:
             self._options.public.close()
         log.info("draining: %d connections", len(self._link.connections))
 
