@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import msgspec
 
-from shipway.specs.stages import KeyParts
+from shipway.specs.stages import JsonValue, KeyParts
 from shipway.specs.trees import Digest, Tree, digest_of
 
 _VERSION = 1
@@ -22,7 +22,7 @@ def differences(old: KeyParts, new: KeyParts, tree: Callable[[Digest], Tree | No
     """Say, one line each, what changed between two results' parts; `tree` looks listings up, None where one is gone."""
     if old.command != new.command:
         yield f"command changed: {_command(old)} → {_command(new)}"
-    yield from _mapping("parameter", old.params, new.params)
+    yield from _mapping("parameter", dict(_flat(old.params)), dict(_flat(new.params)))
     yield from _mapping("variable", old.env, new.env)
     if old.environment != new.environment:
         yield "environment changed"
@@ -40,6 +40,14 @@ def differences(old: KeyParts, new: KeyParts, tree: Callable[[Digest], Tree | No
 
 def _command(parts: KeyParts) -> str:
     return parts.command if isinstance(parts.command, str) else " ".join(parts.command)
+
+
+def _flat(values: Mapping[str, JsonValue], prefix: str = "") -> Iterator[tuple[str, JsonValue]]:
+    for name, value in values.items():
+        if isinstance(value, dict) and value:
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
 
 
 def _mapping(word: str, old: Mapping[str, object], new: Mapping[str, object]) -> Iterator[str]:
