@@ -175,7 +175,7 @@ def test_processes_that_open_a_new_database_at_once_leave_it_whole(tmp_path: Pat
         assert racer.stdin is not None
         racer.stdin.write("\n")
         racer.stdin.flush()
-    answers = [racer.communicate(timeout=120) for racer in racers]
+    answers = [racer.communicate(timeout=400) for racer in racers]
     assert [errors for _, errors in answers] == [""] * 4
     assert len({out for out, _ in answers}) == 1
 
@@ -219,7 +219,7 @@ def test_what_a_stage_logs_by_itself_lands_in_the_run(place: Path, tmp_path: Pat
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=400,
     )
     assert done.returncode == (3 if child is FAILING else 0), done.stderr
     tracker.log(tracked, metrics=[TrackedMetric(name="ours", value=1.0, at=2.0)])

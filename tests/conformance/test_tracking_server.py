@@ -13,7 +13,10 @@ from shipway.tracking.base import ModelRegistry, Tracker
 from shipway.tracking.mlflow import STATES, MlflowTracker
 from shipway.tracking.mlflow_client import Server
 from shipway.tracking.mlflow_registry import MlflowRegistry
-from shipway.tracking.ui import serve_ui
+from shipway.tracking.ui import EXECUTABLE, serve_ui
+
+PEER = Path(__file__).parents[2] / "build" / "peers" / "mlflow" / "bin" / "mlflow"
+"""Where `make bench` puts the full MLflow."""
 
 pytestmark = pytest.mark.lab
 
@@ -22,6 +25,8 @@ pytestmark = pytest.mark.lab
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A server that ends with the tests."""
     pytest.importorskip("mlflow", reason="needs shipway[mlflow]")
+    if PEER.exists():
+        os.environ.setdefault(EXECUTABLE, str(PEER))
     try:
         ui = serve_ui(None, home=tmp_path_factory.mktemp("server") / ".shipway", port=0)
     except UnsupportedError as error:

@@ -88,6 +88,6 @@ class TestStoreRegistry(RegistryConformance):
             assert racer.stdin is not None
             racer.stdin.write("\n")
             racer.stdin.flush()
-        answers = [racer.communicate(timeout=60)[0].split() for racer in racers]
+        answers = [racer.communicate(timeout=400)[0].split() for racer in racers]
         assert answers[0] == answers[1] == answers[2]
         assert sorted(map(int, answers[0])) == list(range(1, 11))

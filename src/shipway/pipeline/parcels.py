@@ -1,7 +1,6 @@
 """Parcels: what the tracker has to be told, put into the journal by the engine and handed to the tracker later, in order."""
 
 import math
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -110,6 +109,8 @@ def _log_metrics(tracker: Tracker, tracked: str, named: Sequence[tuple[str, list
 
 
 def _save(tracker: Tracker, store: Store, tracked: str, parcel: Parcel, drop: Drop) -> None:
+    import tempfile  # posting, which the engine waits for, does without
+
     path = str(parcel.data["path"])
     with tempfile.TemporaryDirectory(prefix="shipway-artifact-") as place:
         source = Path(place) / (PurePosixPath(path).name or "artifact")
