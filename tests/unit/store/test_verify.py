@@ -118,3 +118,18 @@ def test_what_was_damaged_can_be_stored_again(
     fresh.checkout(digest, tmp_path / "back")
     fresh.checkout(other, tmp_path / "back too")
     assert check(store) == []
+
+
+def test_a_listing_under_another_trees_name_is_found(store: DirectoryStore, put: Put) -> None:
+    first, second = put(SMALL), put(LARGE)
+    Path(store.tree_path(first)).write_bytes(Path(store.tree_path(second)).read_bytes())
+    with pytest.raises(CorruptError, match=first):
+        store.tree(first)
+    assert check(store) == [f"tree {first}"]
+
+
+def test_a_pack_with_a_damaged_index_is_named(store: DirectoryStore, put: Put) -> None:
+    put(SMALL)
+    (name,) = store.contents.packs.names()
+    flip(store.root / "packs" / name, -20)
+    assert f"pack {name}" in check(store)
