@@ -3,6 +3,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 PEERS := build/peers
+WORKERS ?= 2
 PYTHONS := $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11 /usr/bin/python3
 
 # Installing without bytecode would slow down every start that is measured or waited for.
@@ -17,17 +18,20 @@ help: ## print this list
 	@awk -F ': .*## ' '/^[a-z]+: .*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.all ## train, judge, register and serve the digits example
-	@$(BIN)/shipway demo $(DEMO)
+	@$(BIN)/shipway demo $(or $(DEMO),build/demo)
 
-test: $(VENV)/.dev services ## every test there is, real services included
-	$(BIN)/pytest $(TESTS)
+test: $(VENV)/.dev $(PEERS)/mlflow/.made services ## every test there is, real services included
+	$(BIN)/pytest -n $(WORKERS) $(TESTS)
 
 check: $(VENV)/.dev ## format, lint, types, layers and the fast tests: run it before each commit
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/pytest -q -m "not slow and not lab" $(TESTS)
+	@mkdir -p build
+	@$(BIN)/mypy >build/mypy.txt 2>&1 & types=$$!; tested=0; typed=0; \
+	$(BIN)/pytest -q -n $(WORKERS) -m "not slow and not lab" $(TESTS) || tested=$$?; \
+	wait $$types || typed=$$?; cat build/mypy.txt; \
+	exit $$((tested ? tested : typed))
 
 bench: $(VENV)/.dev $(PEERS)/dvc/.made $(PEERS)/mlflow/.made $(PEERS)/mlserver/.made wrk ## ours and theirs side by side
 	@$(BIN)/python bench/run.py $(BENCH)

@@ -214,6 +214,7 @@ def _tools(opened: Opened, tracked: "Tracked") -> Tools:
         backend=opened.backend,
         secret=opened.secret,
         tracking=tracked.environment,
+        tracking_secrets=tracked.secrets,
         clock=Clock(now=time.time, sleep=time.sleep),
     )
 

@@ -1,5 +1,6 @@
 """Tells the tracker what a run does: posts to the journal's outbox, and lets the feed send while jobs run."""
 
+import os
 import time
 from collections.abc import Mapping
 from functools import cached_property
@@ -52,10 +53,12 @@ class Tracked:
 
     def environment(self, session: Session, stage: Stage) -> Mapping[str, str]:
         """Variables for a stage's own logging; its run id only where its code asks for it, since that has to wait for the tracker."""
-        if not self._active:
-            return {}
-        asks = stage.tracked if stage.tracked is not None else self._opened.planner.inputs.mention(stage, b"mlflow")
-        return self._feed.environment(session.run.id, needs_id=True) if asks else {}
+        return self._feed.environment(session.run.id, needs_id=True) if self._asks(stage) else {}
+
+    def _asks(self, stage: Stage) -> bool:
+        if not self._active or stage.tracked is not None:
+            return self._active and bool(stage.tracked)
+        return self._opened.planner.inputs.mention(stage, b"mlflow")
 
     def result(self, name: str, result: StageResult) -> None:
         """Post a stage's parameters, metrics and plots."""
@@ -69,9 +72,22 @@ class Tracked:
         found = load_metrics(
             self._opened.store, {path: result.outputs[path] for path in stage.metrics}, at=result.ended
         )
-        post_metrics(journal, lease, found.tracked(result.ended), once=f"metrics/{name}")
+        post_metrics(journal, lease, found.tracked(result.ended, prefix=self._prefix(stage)), once=f"metrics/{name}")
         for path in stage.plots:
             post_artifact(journal, lease, result.outputs[path], path)
+
+    def _prefix(self, stage: Stage) -> str:
+        """Where several stages write metrics, those of all but the judging one get the stage's name, so that two `accuracy` stay two."""
+        measuring = [other.name for other in self._opened.project.stages if other.metrics]
+        model = self._opened.project.model
+        judge = model.evaluate if model is not None else None
+        return "" if len(measuring) == 1 or stage.name == judge else f"{stage.name}."
+
+    def secrets(self, stage: Stage) -> Mapping[str, str]:
+        """Values by which a stage that logs by itself signs on to the tracking server."""
+        if not self._asks(stage):
+            return {}
+        return {name: os.environ[name] for name in self._opened.tracking[0].secrets if name in os.environ}
 
     def triple(self, triple: Triple) -> None:
         if self._active:

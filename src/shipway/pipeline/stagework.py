@@ -47,6 +47,8 @@ class Tools(NamedTuple):
     """The value of a secret by its name. Raises ConfigError if it is not set."""
     tracking: Callable[[Session, Stage], Mapping[str, str]]
     """Variables by which a stage's own logging reaches the tracker."""
+    tracking_secrets: Callable[[Stage], Mapping[str, str]]
+    """Those of them that must not be seen."""
     clock: Clock
 
 
@@ -276,7 +278,7 @@ class _Making:
             stage=self._task.name,
             command=command,
             env={**prepared.env, **tools.tracking(self._session, stage), **stage.env},
-            secrets={name: tools.secret(name) for name in stage.secrets},
+            secrets={**tools.tracking_secrets(stage), **{name: tools.secret(name) for name in stage.secrets}},
             inputs=self._work.planner.inputs.with_origins(stage, self._wanted.resolved.mounts),
             outputs=stage.all_outputs,
             resources=stage.resources,
