@@ -1,13 +1,15 @@
 """Looking after what Shipway keeps: garbage, damage, and what the tracker has not been told."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 
 import msgspec
 
 from shipway.app.opened import Opened
 from shipway.pipeline.feed import Feed, Flushed
+from shipway.pipeline.place import linked
 from shipway.specs.models import ModelVersion
+from shipway.specs.runs import Run, RunState
 from shipway.specs.stages import StageResult
 from shipway.specs.trees import Digest
 from shipway.store.gc import GarbageReport, collect_garbage
@@ -15,8 +17,20 @@ from shipway.store.verify import Fault, verify
 
 
 def store_gc(opened: Opened, *, dry_run: bool, grace: timedelta) -> GarbageReport:
-    """Remove what neither a key nor a ref nor the journal reaches, and nothing younger than `grace`."""
+    """
+    Remove what neither a key nor a ref nor the journal reaches, and nothing younger than `grace`.
+
+    Shared read-only copies go too, unless an output in the project links to one or a job runs that may read one.
+    """
+    if not dry_run and not any(
+        not job.state.terminal for run in _running(opened) for job in opened.journal.jobs(run=run.id)
+    ):
+        opened.views.sweep(frozenset(linked(opened.root, opened.home)), grace=grace)
     return collect_garbage(opened.store, _roots(opened), dry_run=dry_run, grace=grace)
+
+
+def _running(opened: Opened) -> Sequence[Run]:
+    return opened.journal.list(states=[RunState.RUNNING], limit=100_000)
 
 
 def store_verify(opened: Opened) -> Iterator[Fault]:

@@ -3,7 +3,7 @@
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,27 +52,34 @@ def place(placer: Placer, outputs: Mapping[str, Digest]) -> list[str]:
     return moved
 
 
+def linked(root: Path, home: Path) -> Iterator[Digest]:
+    """The trees whose shared copy an output in the project is a link to."""
+    for path, digest in _Placed(home / "cache" / _RECORD).trees.items():
+        if (root / path).is_symlink():
+            yield digest
+
+
 class _Placed:
     """Which tree lies at which path; two runs at once may forget each other's lines, which costs a copy."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
         lines = file.read_text().splitlines() if file.exists() else []
-        self._trees = {path: Digest(digest) for digest, _, path in (line.partition(" ") for line in lines)}
+        self.trees = {path: Digest(digest) for digest, _, path in (line.partition(" ") for line in lines)}
         self._changed = False
 
     def get(self, path: str) -> Digest | None:
-        return self._trees.get(path)
+        return self.trees.get(path)
 
     def set(self, path: str, digest: Digest) -> None:
-        self._trees[path] = digest
+        self.trees[path] = digest
         self._changed = True
 
     def save(self) -> None:
         if self._changed:
             self._file.parent.mkdir(parents=True, exist_ok=True)
             part = self._file.with_name(f"{self._file.name}.{os.getpid()}")
-            part.write_text("".join(f"{digest} {path}\n" for path, digest in self._trees.items()))
+            part.write_text("".join(f"{digest} {path}\n" for path, digest in self.trees.items()))
             part.replace(self._file)
 
 
