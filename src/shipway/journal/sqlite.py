@@ -90,7 +90,7 @@ def _tune(raw: sqlite3.Connection, patience: float) -> None:
     """
     Set what each connection needs: a write-ahead log, and a disk that has it before a commit returns.
 
-    The first switch to WAL needs the file alone and does not wait for it, so processes that open a new file together have to try again.
+    The first switch to WAL fails at once, without SQLite's own patience, while another process is about to write; so it is tried again.
     """
     raw.execute("PRAGMA synchronous = FULL")
     deadline = time.monotonic() + patience

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from shipway.errors import CorruptError, LeaseLostError, ShipwayError, UnavailableError, UnsupportedError, UsageError
+from shipway.journal.base import Journal
 from shipway.journal.sql import SqlJournal, open_journal
 from shipway.journal.sqlite import SqliteDatabase, explained
 from shipway.specs.runs import Run
@@ -76,16 +77,35 @@ def test_threads_give_their_connections_back(path: Path) -> None:
 
 def test_a_forked_child_uses_connections_of_its_own(path: Path) -> None:
     code = (
-        "import os, sys, threading; from shipway.journal.sql import open_journal\n"
-        "from shipway.specs.runs import Run; from shipway.specs.trees import digest_of\n"
-        f"journal = open_journal({str(path)!r}); make = lambda name: journal.create(\n"
-        "    Run(id=name, project='p', plan=digest_of(b''), request={}, created=1.0))\n"
-        "make('parent'); child = os.fork()\n"
-        "if child == 0: make('child'); os._exit(0)\n"
-        "assert os.waitpid(child, 0)[1] == 0; make('after')"
+        "import os, sys; from shipway.journal.sql import open_journal\n"
+        "from shipway.testing.journal_racer import sample_run\n"
+        "journal = open_journal(sys.argv[1]); journal.create(sample_run('parent'))\n"
+        "before, child = journal._database._idle[0], os.fork()\n"
+        "if child == 0:\n"
+        "    journal.create(sample_run('child'))\n"
+        "    os._exit(7 if before in journal._database._idle else 0)\n"
+        "assert os.waitpid(child, 0)[1] == 0; journal.create(sample_run('after'))"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
-    assert {found.id for found in open_journal(path).list()} == {"parent", "child", "after"}
+    subprocess.run([sys.executable, "-c", code, path], check=True)
+    journal = open_journal(path)
+    assert {found.id for found in journal.list()} == {"parent", "child", "after"}
+    journal.close()
+
+
+def test_the_switch_to_a_log_waits_for_a_writer(path: Path) -> None:
+    path.parent.mkdir(parents=True)
+    writer = sqlite3.connect(path, isolation_level=None)
+    writer.execute("CREATE TABLE old_ways (x)")
+    writer.execute("BEGIN IMMEDIATE")
+    opened: list[Journal] = []
+    thread = threading.Thread(target=lambda: opened.append(open_journal(path)))
+    thread.start()
+    thread.join(timeout=0.1)
+    writer.execute("COMMIT")
+    writer.close()
+    thread.join()
+    assert opened[0].list() == []
+    opened[0].close()
 
 
 def test_a_lease_ends_by_the_clock(path: Path) -> None:
