@@ -7,7 +7,6 @@ its own death is on disk (`shipway.endpoints.kept`), except the secrets' values.
 """
 
 import contextlib
-import fcntl
 import os
 import selectors
 import signal
@@ -16,11 +15,11 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from shipway.endpoints import control, public, strays
+from shipway.endpoints import control, daemon, public, strays
+from shipway.endpoints.closed import ClosedSign
 from shipway.endpoints.kept import Kept, Launch, Record
 from shipway.endpoints.revisions import Revision
 from shipway.endpoints.served import Phase
@@ -49,7 +48,7 @@ class Keeper:
         self.next: Revision | None = None
         self.keep = 5
         self.ending = False
-        self._refusing: set[socket.socket] = set()
+        self.sign = ClosedSign(self.selector)
         self._saved: tuple[str | None, dict[str, str]] | None = None
         self._talking = 0
         # Whoever started us is about to speak; without a revision we do not stay for long.
@@ -92,10 +91,9 @@ class Keeper:
         return self.ending or needless
 
     def _pause(self) -> float:
-        if not self.revisions:
-            return LINGER_SECONDS
-        busy = self.ending or self.next is not None or not all(revision.resting for revision in self.revisions.values())
-        return BUSY_PAUSE_SECONDS if busy else IDLE_PAUSE_SECONDS
+        if self.ending or self.next is not None or not all(revision.resting for revision in self.revisions.values()):
+            return BUSY_PAUSE_SECONDS
+        return LINGER_SECONDS if self.sign.busy or not self.revisions else IDLE_PAUSE_SECONDS
 
     # Each round
 
@@ -108,6 +106,7 @@ class Keeper:
         self._forget()
         self._close_unused()
         self._answer_for_nobody()
+        self.sign.advance(now)
         self._save()
 
     def _hand_over(self, now: float) -> None:
@@ -139,7 +138,7 @@ class Keeper:
         used = {rev.address for rev in self.revisions.values() if rev.running or rev.holds}
         for address in self.sockets.keys() - used:
             sock = self.sockets.pop(address)
-            self._refuse({*self._refusing} - {sock}, "")
+            self.sign.take_down(sock)
             sock.close()
 
     def _answer_for_nobody(self) -> None:
@@ -147,14 +146,7 @@ class Keeper:
         holder = next((rev for rev in self.revisions.values() if rev.holds), None)
         someone = self.next is not None or (holder is not None and holder.phase is not Phase.GONE)
         why = "no revision serves yet" if holder is None else f"{holder.name} has failed"
-        self._refuse(set() if someone else set(self.sockets.values()), why)
-
-    def _refuse(self, listeners: set[socket.socket], why: str) -> None:
-        for listener in self._refusing - listeners:
-            self.selector.unregister(listener)
-        for listener in listeners - self._refusing:
-            self.selector.register(listener, selectors.EVENT_READ, partial(public.refuse, listener, why))
-        self._refusing = listeners
+        self.sign.hang(set() if someone else set(self.sockets.values()), why)
 
     def _save(self) -> None:
         """A keeper that was told to end leaves its state, so that the next one takes it up."""
@@ -295,50 +287,21 @@ class Keeper:
 
 
 def main(directory: str) -> None:
-    """Become a daemon; the caller's process returns once the control socket can be spoken to, or says on stderr why not."""
+    """Return in a daemon only, at its end; the caller's process ends once the daemon can be spoken to."""
     home = Path(directory).resolve()
     os.umask(0o077)
     os.chdir(home)
     os.environ.pop(strays.MARK, None)
-    _take_lock(home)
+    daemon.take_lock(control.LOCK)
     strays.end(home)
-    reading, writing = os.pipe()
-    if os.fork():
-        os.close(writing)
-        os._exit(0 if os.read(reading, 1) else 1)
-    os.setsid()
     keeper = Keeper(home)
-    keeper.listen()
-    _detach()
-    os.write(writing, b"1")
-    os.close(writing)
+    with daemon.born("keeper.log"):
+        keeper.listen()
     try:
         keeper.run()
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(control.SOCKET)
-
-
-def _take_lock(home: Path) -> None:
-    """Held, also through the fork, until the last of us ends: the proof that the endpoint has a keeper."""
-    lock = os.open(control.LOCK, os.O_RDWR | os.O_CREAT, 0o600)
-    # The one before may have closed its socket and be about to end.
-    deadline = time.monotonic() + 10.0
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                sys.exit(f"another keeper keeps {home}")
-            time.sleep(0.02)
-
-
-def _detach() -> None:
-    null = os.open(os.devnull, os.O_RDWR)
-    log = os.open("keeper.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    for fd, target in ((null, 0), (log, 1), (log, 2)):
-        os.dup2(fd, target)
 
 
 if __name__ == "__main__":

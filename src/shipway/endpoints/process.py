@@ -16,6 +16,8 @@ import msgspec
 from shipway.endpoints import control, strays, waking
 from shipway.endpoints.base import Capability, Endpoint
 from shipway.endpoints.kept import Kept, Launch
+from shipway.endpoints.logs import lines
+from shipway.endpoints.looks import accepts, answers_by
 from shipway.errors import (
     ConflictError,
     NotFoundError,
@@ -110,7 +112,7 @@ class ProcessEndpoint(Endpoint):
                 raise NotFoundError(f"endpoint {self.spec.name} serves no revision")
         if revision not in self._kept.records():
             raise NotFoundError(f"endpoint {self.spec.name} has no revision {revision}")
-        return self._lines(revision, follow=follow)
+        return lines(self._kept.log(revision), (lambda: not self._runs(revision)) if follow else None)
 
     def remove(self, revision: str | None = None) -> None:
         if revision is None:
@@ -186,7 +188,7 @@ class ProcessEndpoint(Endpoint):
     def _has_taken_over(self, report: Mapping[str, Any]) -> bool:
         """One that drains shut its own address together with the public one, so that is how it is seen to be gone from there."""
         drains = [other["url"] for other in self._reports() if other["state"] == "draining" and other["url"]]
-        return not any(_accepts(url) for url in drains) and _answers_by(report["public"]) == report["name"]
+        return not any(accepts(url) for url in drains) and answers_by(report["public"]) == report["name"]
 
     def _pause(self, deadline: float, why: str) -> None:
         if time.monotonic() > deadline:
@@ -198,6 +200,9 @@ class ProcessEndpoint(Endpoint):
         return max(drains, default=0.0) + ENDING_SECONDS
 
     # The rest
+
+    def _runs(self, revision: str) -> bool:
+        return any(report["name"] == revision and report["pid"] is not None for report in self._reports())
 
     def _remove_all(self) -> None:
         if not self.home.is_dir():
@@ -217,29 +222,6 @@ class ProcessEndpoint(Endpoint):
             strays.end(self.home.resolve())
             shutil.rmtree(self.home, ignore_errors=True)
 
-    def _lines(self, revision: str, *, follow: bool) -> Iterator[bytes]:
-        try:
-            file = self._kept.log(revision).open("rb")
-        except FileNotFoundError:
-            return
-        with file:
-            rest = b""
-            while True:
-                ended = not follow or self._ended(revision)
-                for line in file:
-                    rest += line
-                    if rest.endswith(b"\n"):
-                        yield rest
-                        rest = b""
-                if ended:
-                    break
-                time.sleep(0.2)
-            if rest:
-                yield rest
-
-    def _ended(self, revision: str) -> bool:
-        return not any(report["name"] == revision and report["pid"] is not None for report in self._reports())
-
 
 def _revision(report: Mapping[str, Any]) -> Revision:
     model = report["release"].get("model", {})
@@ -254,30 +236,3 @@ def _revision(report: Mapping[str, Any]) -> Revision:
         created=report["created"],
         pid=report["pid"],
     )
-
-
-def _accepts(url: str) -> bool:
-    import socket
-    from urllib.parse import urlsplit
-
-    where = urlsplit(url)
-    try:
-        socket.create_connection((where.hostname, where.port), timeout=2.0).close()
-    except OSError:
-        return False
-    return True
-
-
-def _answers_by(url: str) -> str | None:
-    """The revision that answers at `url` now."""
-    import http.client
-    from urllib.parse import urlsplit
-
-    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=5.0)
-    try:
-        connection.request("GET", "/v2/health/ready", headers={"Connection": "close"})
-        return connection.getresponse().getheader("x-shipway-revision")
-    except (OSError, http.client.HTTPException):
-        return None
-    finally:
-        connection.close()

@@ -1,8 +1,6 @@
 """The public address of a process endpoint: one listening socket that the keeper holds and every revision inherits."""
 
-import contextlib
 import errno
-import json
 import socket
 
 BACKLOG = 1024
@@ -32,19 +30,3 @@ def listen(host: str, port: int) -> socket.socket:
     # The flag lives in the open file description, so it is the same for every process that shares the socket.
     sock.setblocking(False)
     return sock
-
-
-def refuse(listener: socket.socket, why: str) -> None:
-    """Take one connection and answer 503: while no revision serves, a caller should hear so at once rather than hang in the queue."""
-    body = json.dumps({"error": why}).encode()
-    head = f"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-    with contextlib.suppress(OSError):
-        connection, _ = listener.accept()
-        with connection:
-            connection.setblocking(False)
-            # Unread bytes at close would reset the connection, and the caller might never see the answer.
-            with contextlib.suppress(BlockingIOError):
-                while connection.recv(65536):
-                    pass
-            connection.send(head.encode() + body)
-            connection.shutdown(socket.SHUT_WR)

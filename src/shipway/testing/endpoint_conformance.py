@@ -160,7 +160,7 @@ class EndpointConformance:
 
         def make(name: str, **fields: Any) -> Release:
             model: dict[str, Any] = {
-                key: fields.pop(key) for key in ("add", "mode", "poison", "seconds") if key in fields
+                key: fields.pop(key) for key in ("add", "mode", "poison", "seconds", "lag") if key in fields
             }
             return stand_in_release(tmp_path / "bundles" / name, name, {"add": 0, **model}, **fields)
 
@@ -219,7 +219,7 @@ class EndpointConformance:
     def test_once_shift_returns_no_new_connection_reaches_the_one_before(
         self, endpoint: Endpoint, release: MakeRelease
     ) -> None:
-        serve(endpoint, release("v1"))
+        serve(endpoint, release("v1", lag=0.3))
         url = serve(endpoint, release("v2"))
         assert {answering(url) for _ in range(20)} == {"v2"}
 

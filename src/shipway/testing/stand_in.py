@@ -2,7 +2,8 @@
 A model server of the standard library alone, which speaks the contract of `python -m shipway.serving` with endpoints.
 
 The model is a JSON file, `{"add": 1}`: a prediction is the sum of the instance plus that. `"mode"` makes it misbehave: "exit" and "hang"
-while loading, "refuse" at each prediction; an instance that holds the number of `"poison"` ends the process.
+while loading, "refuse" at each prediction; an instance that holds the number of `"poison"` ends the process; `"seconds"` is how long a
+prediction takes, `"lag"` for how many it goes on accepting after SIGTERM.
 """
 
 import argparse
@@ -152,7 +153,11 @@ def _serve(args: argparse.Namespace, told: set[int]) -> None:
     threads: list[threading.Thread] = []
     with selectors.DefaultSelector() as selector:
         selector.register(private, selectors.EVENT_READ)
-        while signal.SIGTERM not in told:
+        last = float("inf")
+        while time.monotonic() < last:
+            if signal.SIGTERM in told:
+                told.discard(signal.SIGTERM)
+                last = time.monotonic() + Handler.stand_in.model.get("lag", 0.0)
             for key, _ in selector.select(0.02):
                 _accept(key.fileobj, threads)
             if signal.SIGUSR1 in told:

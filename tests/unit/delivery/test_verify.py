@@ -2,12 +2,15 @@
 
 import json
 import math
+import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from shipway.delivery.calls import Caller
 from shipway.delivery.samples import Batch, Protocol, Samples, read_samples
 from shipway.delivery.verify import compare, verify
 from shipway.errors import UnavailableError, VerificationError
@@ -141,3 +144,21 @@ def test_an_answer_with_the_wrong_number_of_predictions_differs(answer: Any) -> 
 def test_tensors_differ_in_name_shape_count_and_value(outputs: Any, said: str) -> None:
     batch = Batch(body={}, expected=[{"name": "y", "shape": [2, 1], "data": [[1], [2]]}], first=0)
     assert [str(found) for found in compare(Protocol.V2, batch, {"outputs": outputs}, 1e-6)] == [said]
+
+
+def test_a_connection_that_the_server_closed_meanwhile_is_opened_anew() -> None:
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve_two_connections() -> None:
+            for _ in range(2):
+                connection, _ = listener.accept()
+                with connection:
+                    connection.recv(65536)
+                    connection.sendall(answer)
+
+        thread = threading.Thread(target=serve_two_connections)
+        thread.start()
+        with Caller(f"http://127.0.0.1:{listener.getsockname()[1]}") as caller:
+            assert [caller.get("/").body, caller.get("/").body] == [{}, {}]
+        thread.join()
