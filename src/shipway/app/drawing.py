@@ -6,7 +6,7 @@ from html import escape
 from shipway.pipeline.graph import Graph
 from shipway.specs.runs import StageRow, StageState
 
-_WIDTH, _HEIGHT, _GAP_X, _GAP_Y, _EDGE = 170, 54, 60, 24, 20
+_WIDTH, _HEIGHT, _GAP_X, _GAP_Y, _EDGE, _BOW = 170, 54, 60, 44, 20, 34
 
 _FILLS = {
     StageState.SUCCEEDED: "#d5efdc",
@@ -24,7 +24,7 @@ def draw(graph: Graph, rows: Sequence[StageRow]) -> str:
     by_name = {row.name: row for row in rows}
     places = _places(graph)
     right = max((x for x, _ in places.values()), default=0) + _WIDTH + _EDGE
-    bottom = max((y for _, y in places.values()), default=0) + _HEIGHT + _EDGE
+    bottom = max((y for _, y in places.values()), default=0) + _HEIGHT + _EDGE + _BOW // 2
     edges = [_edge(places[need], places[name]) for name in graph.order for need in sorted(graph.needs[name])]
     boxes = [_box(name, by_name.get(name), *places[name]) for name in graph.order]
     return "\n".join(
@@ -56,12 +56,18 @@ def _places(graph: Graph) -> Mapping[str, tuple[int, int]]:
 
 
 def _edge(start: tuple[int, int], end: tuple[int, int]) -> str:
-    x1, y1 = start[0] + _WIDTH, start[1] + _HEIGHT // 2
-    x2, y2 = end[0] - 2, end[1] + _HEIGHT // 2
-    middle = (x1 + x2) // 2
-    return (
-        f'<path d="M{x1} {y1}C{middle} {y1} {middle} {y2} {x2} {y2}" fill="none" stroke="#777" marker-end="url(#tip)"/>'
-    )
+    """A line to the next column, or a bow below the boxes to one further away, so that it isn't hidden behind what lies between."""
+    if end[0] - start[0] > _WIDTH + _GAP_X:
+        x1, y1 = start[0] + _WIDTH * 2 // 3, start[1] + _HEIGHT
+        x2, y2 = end[0] + _WIDTH // 3, end[1] + _HEIGHT + 2
+        low = max(y1, y2) + _BOW
+        path = f"M{x1} {y1}C{x1} {low} {x2} {low} {x2} {y2}"
+    else:
+        x1, y1 = start[0] + _WIDTH, start[1] + _HEIGHT // 2
+        x2, y2 = end[0] - 2, end[1] + _HEIGHT // 2
+        middle = (x1 + x2) // 2
+        path = f"M{x1} {y1}C{middle} {y1} {middle} {y2} {x2} {y2}"
+    return f'<path d="{path}" fill="none" stroke="#777" marker-end="url(#tip)"/>'
 
 
 def _box(name: str, row: StageRow | None, x: int, y: int) -> str:

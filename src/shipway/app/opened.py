@@ -104,7 +104,7 @@ class Opened:
     def endpoint(self, spec: EndpointSpec) -> Endpoint:
         from shipway.endpoints.registry import open_endpoint
 
-        return open_endpoint(spec, self.home / "endpoints" / spec.name)
+        return open_endpoint(spec, self.home / "endpoints")
 
     def secret(self, name: str) -> str:
         """A secret's value from the environment. Raises ConfigError if it is not set."""

@@ -150,7 +150,10 @@ def _print_graph(opened: Opened, rows: Sequence[StageRow]) -> None:
 
 
 def _short(value: object) -> str:
+    """What a delivery step gave, in a few words: a verdict, a model version, a revision with its URL, or the plain value."""
     if not isinstance(value, dict):
         return "" if value is None else f": {value}"
-    shown = {name: inner for name, inner in value.items() if isinstance(inner, str | int | float)}
-    return ": " + ", ".join(f"{name} {inner}" for name, inner in shown.items()) if shown else ""
+    if isinstance(verdict := value.get("verdict"), dict):
+        return f": {verdict['outcome']}"
+    words = [str(value[name]) for name in ("name", "version", "revision", "url") if value.get(name) is not None]
+    return ": " + " ".join(words) if words else ""
