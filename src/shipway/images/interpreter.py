@@ -10,6 +10,7 @@ import re
 import shutil
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -70,7 +71,7 @@ class _Known(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Interpreters:
-    """Finds interpreters for the project at `root`; what it learns of them is kept in `cache`."""
+    """Finds interpreters for the project at `root`; what it learns of them is kept in `cache`, which projects may share."""
 
     def __init__(self, root: Path, cache: Path) -> None:
         self._root = root
@@ -123,13 +124,19 @@ class Interpreters:
     def _keep(self, program: str, known: _Known) -> None:
         """Whole or not at all; losing it costs only time."""
         file = self._file(program)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        fresh = file.with_suffix(f".{os.getpid()}-{os.urandom(4).hex()}")
-        fresh.write_bytes(msgspec.json.encode(known))
-        fresh.replace(file)
+        with suppress(OSError):  # a home that cannot be written is no fault of the project's
+            file.parent.mkdir(parents=True, exist_ok=True)
+            fresh = file.with_suffix(f".{os.getpid()}-{os.urandom(4).hex()}")
+            fresh.write_bytes(msgspec.json.encode(known))
+            fresh.replace(file)
 
     def _file(self, program: str) -> Path:
         return self._cache / f"{digest_of(program.encode())[:20]}.json"
+
+
+def user_cache() -> Path:
+    """Where what is known of interpreters is kept for all projects of a user (XDG Base Directory Specification)."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "shipway" / "interpreters"
 
 
 def is_script(program: str) -> bool:
@@ -160,7 +167,6 @@ def _choices(root: Path) -> list[str]:
     files += [Path(os.environ.get("PYENV_ROOT") or home / ".pyenv") / "version", home / ".tool-versions"]
     return [
         os.environ.get("PYENV_VERSION", ""),
-        str(root),
         *(f"{file}:{when}" for file in files if (when := _mtime(file))),
     ]
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from shipway.images.base import EnvironmentBuilder, Prepared
-from shipway.images.interpreter import Interpreters, digest_of_installed, is_script
+from shipway.images.interpreter import Interpreters, digest_of_installed, is_script, user_cache
 from shipway.images.locks import Locks
 from shipway.images.requirements import Requirements, read_requirements
 from shipway.images.wanted import Wanted
@@ -40,9 +40,9 @@ class AtHand(msgspec.Struct, frozen=True, kw_only=True):
 
 class VenvBuilder(EnvironmentBuilder):
     """
-    `home` keeps virtual environments, copies of locks and what is known of interpreters; relative paths are relative to `root`.
+    `home` keeps virtual environments and copies of locks; relative paths are relative to `root`.
 
-    `installer` None: uv if there is one, else pip. `limit` is how long each command of a build may take.
+    `installer` None: uv if there is one, else pip. `cache` keeps what is known of interpreters; None: the user's own. `limit` is how long each command of a build may take.
     """
 
     def __init__(
@@ -52,11 +52,12 @@ class VenvBuilder(EnvironmentBuilder):
         store: Store,
         *,
         installer: Installer | None = None,
+        cache: Path | None = None,
         limit: timedelta = timedelta(minutes=30),
     ) -> None:
         self._root = root.absolute()
         self._home = home.absolute()
-        self._interpreters = Interpreters(self._root, self._home / "cache" / "interpreters")
+        self._interpreters = Interpreters(self._root, cache or user_cache())
         self._locks = Locks(self._home / "locks", store)
         self._installer = installer
         self._limit = limit
