@@ -42,7 +42,7 @@ class VenvBuilder(EnvironmentBuilder):
     """
     `home` keeps virtual environments and copies of locks; relative paths are relative to `root`.
 
-    `installer` None: uv if there is one, else pip. `cache` keeps what is known of interpreters; None: the user's own. `limit` is how long each command of a build may take.
+    `installer` None: uv if there is one, else pip. `limit` is how long each command of a build may take.
     """
 
     def __init__(
@@ -52,12 +52,11 @@ class VenvBuilder(EnvironmentBuilder):
         store: Store,
         *,
         installer: Installer | None = None,
-        cache: Path | None = None,
         limit: timedelta = timedelta(minutes=30),
     ) -> None:
         self._root = root.absolute()
         self._home = home.absolute()
-        self._interpreters = Interpreters(self._root, cache or user_cache())
+        self._interpreters = Interpreters(self._root, user_cache())
         self._locks = Locks(self._home / "locks", store)
         self._installer = installer
         self._limit = limit
