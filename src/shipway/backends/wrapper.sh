@@ -23,19 +23,21 @@ decide() {
 }
 
 # Send a signal to the command's process group, and to whatever else carries the job's mark: it may have left the group by setsid.
+# Fails if there was nothing of the latter.
 signal_all() {
-    _sw_signal=$1
+    _sw_signal=$1 _sw_strays=
     kill -s "$_sw_signal" -- "-$_sw_group"
-    for _sw_found in $(grep -lzxF "SHIPWAY_JOB_DIR=$_sw_home" /proc/[0-9]*/environ); do
+    for _sw_found in $(LC_ALL=C grep -lzxF "SHIPWAY_JOB_DIR=$_sw_home" /proc/[0-9]*/environ); do
         _sw_found=${_sw_found%/environ}
         read -r _sw_stat < "$_sw_found/stat" || continue
         set -- ${_sw_stat##*) }
         [ "$3" != "$_sw_group" ] || continue # twice TERM means "at once" to some programs
         case ${_sw_found#/proc/} in
         $$ | "$_sw_wrapper") ;;
-        *) kill -s "$_sw_signal" "${_sw_found#/proc/}" ;;
+        *) kill -s "$_sw_signal" "${_sw_found#/proc/}" && _sw_strays=yes ;;
         esac
     done
+    [ "$_sw_strays" ]
 }
 
 run() {
@@ -64,8 +66,18 @@ run() {
     126 | 127) (PATH=$_sw_path && command -v -- "$1") > /dev/null || _sw_how=unstarted ;;
     esac
     decide verdict "$_sw_how $_sw_code"
+    if [ "$_sw_timeout" ]; then # the timer is what else there is in our own group
+        trap '' TERM
+        kill -s TERM 0
+        wait
+    fi
     _sw_wrapper=$$
-    read -r _sw_group _ < "$_sw_home/group" && signal_all KILL
+    read -r _sw_group _ < "$_sw_home/group" || exit 0
+    _sw_left=50
+    while signal_all KILL && [ "$_sw_left" -gt 0 ]; do # until they are gone: the job is over when this wrapper is
+        _sw_left=$((_sw_left - 1))
+        sleep 0.02
+    done
 }
 
 end() {
