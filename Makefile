@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PEERS := build/peers
 WORKERS ?= 2
+DEMO ?= build/demo
 PYTHONS := $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11 /usr/bin/python3
 
 # Installing without bytecode would slow down every start that is measured or waited for.
@@ -36,7 +37,8 @@ check: $(VENV)/.dev ## format, lint, types, layers and the fast tests: run it be
 bench: $(VENV)/.dev $(PEERS)/dvc/.made $(PEERS)/mlflow/.made $(PEERS)/mlserver/.made wrk ## ours and theirs side by side
 	@$(BIN)/python bench/run.py $(BENCH)
 
-clean: ## remove what was built and cached
+clean: ## remove what was built and cached, the demo included
+	@if [ -d $(DEMO)/.shipway/endpoints ]; then $(BIN)/shipway endpoints -C $(DEMO) --remove local; fi
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find src tests examples bench lab -name __pycache__ -type d -prune -exec rm -rf {} +
 
