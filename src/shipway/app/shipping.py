@@ -48,7 +48,6 @@ def deliver(
 
 
 def serving_python(opened: Opened, environment: Environment) -> str:
-    """An interpreter with the model's packages and those that serving needs; the interpreter at hand is never added to."""
-    if environment.requirements is None:
-        return opened.environments.build(environment).python
-    return opened.environments.build(environment, SERVING).python
+    """An interpreter with the model's packages and those that serving needs; what is missing lies on top, in an environment of its own."""
+    base = opened.environments.build(environment).python
+    return opened.environments.build(Environment(python=base), SERVING).python

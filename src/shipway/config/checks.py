@@ -102,12 +102,10 @@ class _Checks:
     def circles(self) -> None:
         """Stages that need each other; each circle is told once, at its first stage."""
         needs = {stage.name: self._needs(stage) for stage in self._project.stages}
-        told: set[frozenset[str]] = set()
         done: set[str] = set()
         for start in needs:
             circle = _circle(start, needs, done)
-            if circle and frozenset(circle) not in told:
-                told.add(frozenset(circle))
+            if circle:
                 first = min(circle, key=list(needs).index)
                 turned = circle[circle.index(first) :] + circle[: circle.index(first)]
                 path = " → ".join((*turned, first))

@@ -17,11 +17,14 @@ _INFINITE = re.compile(r"([-+]?)\.(inf|Inf|INF)")
 _NAN = re.compile(r"\.(nan|NaN|NAN)")
 
 _OLD_BOOL = re.compile(r"yes|Yes|YES|no|No|NO|on|On|ON|off|Off|OFF")
-_OLD_NUMBER = re.compile(
-    r"[-+]?0[0-9_]+|[-+]?0b[01_]+|[-+]?0x[0-9a-fA-F]*_[0-9a-fA-F_]*"  # octal, binary, hexadecimal
-    r"|[-+]?[1-9][0-9]*_[0-9_]*|[-+]?[0-9][0-9_]*_[0-9_]*\.[0-9_]*([eE][-+][0-9]+)?"  # with underscores
-    r"|[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?"  # base 60
+_OLD_INT = re.compile(
+    r"[-+]?0b[01_]+|[-+]?0[0-9_]+|[-+]?[1-9][0-9_]*|[-+]?0x[0-9a-fA-F_]+|[-+]?[1-9][0-9_]*(:[0-5]?[0-9])+"
 )
+"""Binary, octal (or a number with zeros before it, which is text there), decimal, hexadecimal, base 60; all with underscores."""
+_OLD_FLOAT = re.compile(
+    r"[-+]?[0-9][0-9_]*\.[0-9_]*([eE][-+][0-9]+)?|\.[0-9][0-9_]*([eE][-+][0-9]+)?|[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+\.[0-9_]*"
+)
+_SAME_INT = re.compile(r"[-+]?[1-9][0-9]*|0x[0-9a-fA-F]+")
 _OLD_DATE = re.compile(
     r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(([Tt]|[ \t]+)[0-9]{1,2}:[0-9]{2}:[0-9]{2}(\.[0-9]*)?([ \t]*(Z|[-+][0-9]{1,2}(:[0-9]{2})?))?)?"
 )
@@ -54,8 +57,10 @@ def differs(text: str) -> str | None:
     """What YAML 1.1 takes this plain scalar for ("a boolean"), where the core schema takes it for something else."""
     if _OLD_BOOL.fullmatch(text):
         return "a boolean"
-    if _OLD_NUMBER.fullmatch(text) and text.strip("+-") != "0":
+    if _OLD_INT.fullmatch(text) and not _SAME_INT.fullmatch(text):
         return "another number" if _INT.fullmatch(text) else "a number"
+    if _OLD_FLOAT.fullmatch(text) and not _FLOAT.fullmatch(text):
+        return "a number"
     if _OLD_DATE.fullmatch(text):
         return "a date"
     return None

@@ -4,7 +4,7 @@ from typing import Any
 
 import yaml
 
-from shipway.config.scalars import is_text
+from shipway.config.scalars import differs, is_text
 
 
 class Dumper(yaml.SafeDumper):
@@ -15,8 +15,9 @@ class Dumper(yaml.SafeDumper):
 
 
 def _text(dumper: Dumper, value: str) -> yaml.Node:
-    # PyYAML itself quotes what YAML 1.1 would misread, but folds line breaks that it then reads as blanks.
-    style = '"' if not value.isprintable() else None if is_text(value) else "'"
+    # PyYAML would fold line breaks and then read them as blanks.
+    plain = is_text(value) and not differs(value)
+    style = '"' if not value.isprintable() else None if plain else "'"
     return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
 

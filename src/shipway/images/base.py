@@ -37,5 +37,9 @@ class EnvironmentBuilder(ABC):
         """The same, pinning open requirements first; what they come to then stands for all who share the store. Raises BuildError."""
 
     @abstractmethod
+    def ready(self, environment: Environment) -> bool:
+        """Whether `resolve` and `build` would return at once, since all is here."""
+
+    @abstractmethod
     def build(self, environment: Environment, also: Sequence[str] = ()) -> Prepared:
         """Make the environment unless it is here. Two that build the same at once build it once. Raises BuildError."""

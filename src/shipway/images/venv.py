@@ -74,6 +74,10 @@ class VenvBuilder(EnvironmentBuilder):
         wanted = self._wanted(environment, also)
         return wanted.digest if isinstance(wanted, AtHand) else wanted.digest(self._pins(wanted))
 
+    def ready(self, environment: Environment) -> bool:
+        digest = self.digest(environment)
+        return environment.requirements is None or (digest is not None and _complete(self._home / "venvs" / digest))
+
     def build(self, environment: Environment, also: Sequence[str] = ()) -> Prepared:
         wanted = self._wanted(environment, also)
         if isinstance(wanted, AtHand):

@@ -24,7 +24,7 @@ from shipway.pipeline.session import Session
 from shipway.pipeline.watch import Watch
 from shipway.specs.jobs import JobHandle, JobSpec, JobState, JobStatus
 from shipway.specs.runs import JobRow, StageRow, StageState
-from shipway.specs.stages import KeyParts, Stage, StageResult
+from shipway.specs.stages import Environment, KeyParts, Stage, StageResult
 from shipway.specs.trees import Digest
 from shipway.store.base import Store
 
@@ -69,6 +69,7 @@ class StageWork:
         self.planner = planner
         self.tools = tools
         self.watch = Watch(tools.clock)
+        self._announced: set[Environment] = set()
 
     def bring(self, session: Session, task: Task) -> StageResult:
         """
@@ -82,6 +83,7 @@ class StageWork:
         resolved = self.planner.inputs.resolve(stage, task.outputs)
         if resolved is None:
             raise StageError(f"stage {stage.name} reads outputs that are not there yet")
+        self._announce(session, stage)
         parts = self.planner.parts(stage, resolved, tools.environments.resolve(stage.environment))
         key = key_of(parts)
         row = session.save_stage(
@@ -102,6 +104,13 @@ class StageWork:
         made.tidy()
         session.at("job:removed")
         return result
+
+    def _announce(self, session: Session, stage: Stage) -> None:
+        """Tell whoever looks on why nothing seems to happen: an environment takes its time."""
+        environment = stage.environment
+        if environment not in self._announced and not self.tools.environments.ready(environment):
+            self._announced.add(environment)
+            session.note("note", text=f"preparing the environment of {environment.requirements}")
 
     def _unfinished(self, session: Session, key: Digest) -> JobRow | None:
         """The job that an earlier driver of this very run left for this key."""

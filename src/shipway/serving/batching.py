@@ -106,22 +106,16 @@ class Batcher:
 
     def _together(self, jobs: list[Job], rows: int) -> list[Outputs | Exception] | None:
         """One call for all, or None where that cannot tell whose fault it is: then each must be asked alone."""
-        inputs = {name: np.concatenate([job.inputs[name] for job in jobs]) for name in jobs[0].inputs}
-        wanted = frozenset().union(*(job.wanted for job in jobs))
         try:
-            outputs = self._model.predict(inputs, wanted)
+            inputs = {name: np.concatenate([job.inputs[name] for job in jobs]) for name in jobs[0].inputs}
+            outputs = self._model.predict(inputs, frozenset().union(*(job.wanted for job in jobs)))
+            by_rows = all(array.shape[:1] == (rows,) for array in outputs.values())
+            if by_rows:
+                return _split(outputs, jobs)
         except Exception:  # one bad request must not fail its neighbours; alone, it gets its own error
             return None
-        if any(array.ndim == 0 or array.shape[0] != rows for array in outputs.values()):
-            self._most = 1  # its outputs don't go by rows, so it must never see two requests at once
-            return None
-        answers: list[Outputs | Exception] = []
-        start = 0
-        for job in jobs:
-            end = start + job.rows
-            answers.append({name: outputs[name][start:end] for name in job.wanted})
-            start = end
-        return answers
+        self._most = 1  # its outputs don't go by rows, so it must never see two requests at once
+        return None
 
     def _alone(self, job: Job) -> Outputs | Exception:
         try:
@@ -129,6 +123,16 @@ class Batcher:
             return {name: outputs[name] for name in job.wanted}
         except Exception as error:
             return error
+
+
+def _split(outputs: Outputs, jobs: list[Job]) -> list[Outputs | Exception]:
+    answers: list[Outputs | Exception] = []
+    start = 0
+    for job in jobs:
+        end = start + job.rows
+        answers.append({name: outputs[name][start:end] for name in job.wanted})
+        start = end
+    return answers
 
 
 class Cost:
