@@ -14,6 +14,7 @@ start_of() {
     read -r _sw_stat < "/proc/$1/stat" || return 1
     _sw_pid=${_sw_stat%% *}
     set -- ${_sw_stat##*) }
+    _sw_pgrp=$3
     [ "$1" != Z ] && _sw_start=${20}
 }
 
@@ -45,7 +46,7 @@ run() {
     shift 4
     exec 3>&2 2> /dev/null
     [ . -ef "$_sw_home/stage/work" ] || exit 0 # removed, and maybe made anew, before we came to it
-    start_of self || exit 1
+    start_of self && [ "$_sw_pgrp" = $$ ] || exit 1 # the group that is ended below must be our own
     read -r _sw_boot < /proc/sys/kernel/random/boot_id
     read -r _sw_host < /proc/sys/kernel/hostname
     decide claim "$$ $_sw_start $_sw_boot $_sw_host" || exit 0

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import time
 from datetime import timedelta
 
@@ -182,3 +183,24 @@ def test_a_wrapper_that_ended_but_is_not_reaped_is_not_alive(bench: Bench) -> No
 
 def test_a_signal_is_named_in_the_reason(bench: Bench) -> None:
     assert "SIGSEGV" in str(bench.run("kill -SEGV $$").reason)
+
+
+def test_a_wrapper_that_does_not_lead_its_group_runs_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends its group at the end, which must not be ours."""
+    with monkeypatch.context() as patch:
+        patch.setattr(process, "launch", lambda *_: None)
+        bench.backend.submit(bench.job("echo ran"))
+    argv = [
+        "/bin/sh",
+        launching._WRAPPER,
+        "run",
+        str(bench.directory().path),
+        "/usr/bin/setsid",
+        "",
+        "5",
+        "echo",
+        "ran",
+    ]
+    done = subprocess.run(argv, cwd=bench.directory().work, capture_output=True, check=False)
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert not bench.directory().claimed
