@@ -14,7 +14,7 @@ import msgspec
 from shipway.backends.layout import Copy, Layout, Link, is_under, join, plan
 from shipway.errors import InputChangedError, NotFoundError
 from shipway.specs.jobs import Mount
-from shipway.specs.trees import Digest
+from shipway.specs.trees import ROOT, Digest
 from shipway.store.base import Store
 from shipway.store.hashing import Scanner, Signature, changed, signature
 from shipway.store.reading import hash_file
@@ -62,14 +62,17 @@ class Stager:
 
     def stage(self, mounts: tuple[Mount, ...], outputs: tuple[str, ...], work: Path) -> Staged:
         """Fill the empty or missing directory `work`. Raises NotFoundError, CorruptError, InvalidJobError."""
-        trees = {mount.tree: self._store.tree(mount.tree) for mount in mounts}
-        layout = plan(mounts, trees, outputs)
         work.mkdir(exist_ok=True)
+        known = [mount for mount in mounts if self._is_known_data(mount, mounts, outputs)]
+        rest = tuple(mount for mount in mounts if mount not in known)
+        layout = plan(rest, {mount.tree: self._store.tree(mount.tree) for mount in rest}, outputs)
         for copy in layout.copies:
             self._copy(copy, work / copy.path)
-        linked = tuple(self._link(link, work / link.path) for link in layout.links)
+        links = [*(Link(path=mount.path, digest=mount.tree) for mount in known), *layout.links]
+        linked = tuple(self._link(link, work / link.path) for link in links)
         for directory in layout.directories:
             (work / directory).mkdir(parents=True, exist_ok=True)
+        self._remember_data(mounts, linked)
         return Staged(copied=_copied(layout, outputs, work), linked=linked)
 
     def check(self, staged: Staged, work: Path) -> None:
@@ -101,6 +104,24 @@ class Stager:
             elif fault := self._view_damage(link):
                 faults.append(f"input {link.path!r}: {fault}")
         return faults
+
+    def _is_known_data(self, mount: Mount, mounts: tuple[Mount, ...], outputs: tuple[str, ...]) -> bool:
+        """Whether it is a tree of data that was linked before, and its view is there: then its listing, however long, is not read."""
+        if mount.path == ROOT or not self._data(mount.tree).exists() or self._views.made(mount.tree) is None:
+            return False
+        others = [other.path for other in mounts if other is not mount and other.path != ROOT]
+        return not any(is_under(path, [mount.path]) or is_under(mount.path, [path]) for path in (*others, *outputs))
+
+    def _remember_data(self, mounts: tuple[Mount, ...], linked: tuple[LinkedTree, ...]) -> None:
+        """Of a tree that was linked as a whole it is known that it holds no code."""
+        mounted = {(mount.path, mount.tree) for mount in mounts}
+        for link in linked:
+            if (link.path, link.digest) in mounted and not (mark := self._data(link.digest)).exists():
+                mark.parent.mkdir(parents=True, exist_ok=True)
+                mark.touch()
+
+    def _data(self, tree: Digest) -> Path:
+        return self._cache.parent / "data" / tree
 
     def _copy(self, copy: Copy, target: Path) -> None:
         if copy.tree.entries:

@@ -106,13 +106,13 @@ class Inputs:
         return Resolved(trees=trees, mounts=tuple(mounts), params=self.parameters(stage))
 
     def with_origins(self, stage: Stage, mounts: Sequence[Mount]) -> tuple[Mount, ...]:
-        """Name the project's own copy wherever it is, at this moment, exactly the tree to be mounted."""
-        with self._lock:
-            origins = dict(self._origins(stage))
-        return tuple(
-            msgspec.structs.replace(mount, origin=origins.get((mount.path, mount.tree), mount.origin))
-            for mount in mounts
-        )
+        """Name the project's own copy where it was exactly the tree to be mounted; whoever links it in looks again."""
+        origins = {
+            (source.mount, source.scan.digest): str(source.root)
+            for source in self.sources(stage)
+            if source.mount != ROOT and source.scan.exact
+        }
+        return tuple(msgspec.structs.replace(mount, origin=origins.get((mount.path, mount.tree))) for mount in mounts)
 
     @property
     def override(self) -> bytes | None:
@@ -186,14 +186,6 @@ class Inputs:
     def _source(self, path: str, mount: str, scan: Scan) -> Source:
         root = self._root if mount == ROOT else self._root / mount
         return Source(path=path, mount=mount, root=root, scan=scan)
-
-    def _origins(self, stage: Stage) -> Iterator[tuple[tuple[str, Digest], str]]:
-        for source in self.sources(stage):
-            if source.mount == ROOT or not source.scan.exact or not source.root.exists():
-                continue
-            now = self._scanner.scan(source.root)
-            if now.digest == source.scan.digest and now.exact:
-                yield (source.mount, now.digest), str(source.root)
 
     def _makes(self, path: str) -> bool:
         """Whether the path is an output or lies in one."""

@@ -22,8 +22,8 @@ class Mount(msgspec.Struct, frozen=True, kw_only=True):
     """
     A tree that stands at `path` of the job's work tree before its command starts.
 
-    `path` is relative to the work tree ("." is the work tree itself). `origin` is a local directory or file that is known to hold
-    exactly this tree, and may be linked in instead of a copy.
+    `path` is relative to the work tree ("." is the work tree itself). `origin` is a local directory or file that held exactly
+    this tree when the run began: if it still does, it may be linked in instead of a copy.
     """
 
     path: str

@@ -40,6 +40,11 @@ class Views:
             self._make(digest, home)
         return Path(home, "tree")
 
+    def made(self, digest: Digest) -> Path | None:
+        """Where the view lies, if it has been made."""
+        home = f"{self._root}/{digest}"
+        return Path(home, "tree") if os.path.isdir(home) else None
+
     def changed(self, digest: Digest) -> list[str]:
         """Relative paths of what was added to, removed from or touched in the view since it was made, sorted. Raises NotFoundError."""
         home = Path(self._root, digest)

@@ -127,3 +127,21 @@ def test_an_output_missing_beside_many_files_lists_the_nearest_twenty(bench: Ben
     listed = raised.value.message.split("there is: ")[1].split(", ")
     assert listed[0] == "modle"
     assert len(listed) == 21
+
+
+def test_a_tree_that_was_linked_before_is_linked_without_its_listing(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs = mounts(bench.store, bench.root / "in", data={"a": "a"})
+    bench.run("true", inputs=inputs)
+    monkeypatch.setattr(bench.store, "tree", None)
+    bench.run("cat data/a", id="t-2", inputs=inputs)
+    assert bench.log("t-2") == b"a"
+
+
+def test_damage_to_a_tree_that_was_linked_at_once_is_found_out(bench: Bench) -> None:
+    inputs = mounts(bench.store, bench.root / "in", data={"a": "a"})
+    bench.run("true", inputs=inputs)
+    bench.run("echo b >> data/a", id="t-2", inputs=inputs)
+    with pytest.raises(InputChangedError, match="data"):
+        bench.backend.collect(JobHandle("process", "t-2"), bench.store)
