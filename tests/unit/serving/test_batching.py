@@ -109,6 +109,16 @@ def test_a_model_whose_outputs_do_not_go_by_rows_is_never_given_two_requests(ask
         assert answer.get("sum", rows.sum()) == rows.sum()
 
 
+def test_an_output_that_the_model_forgets_is_an_error_for_each() -> None:
+    class Forgetful(Doubler):
+        def predict(self, inputs: Mapping[str, Array], wanted: Set[str]) -> Mapping[str, Array]:
+            return {"double": inputs["x"] * 2}
+
+    one = Asked(rows=1, width=2, dtype="float64", wanted=("sum",), poison=None, later=False)
+    answers = asyncio.run(run(Forgetful(), Batch(), [one, one, msgspec.structs.replace(one, wanted=("double",))]))
+    assert [isinstance(answer, KeyError) for _, answer in answers] == [True, True, False]
+
+
 def test_requests_of_one_turn_of_the_loop_go_through_the_model_in_one_call() -> None:
     model = Doubler()
     one = Asked(rows=2, width=3, dtype="float64", wanted=("sum",), poison=None, later=False)
