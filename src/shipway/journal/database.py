@@ -31,7 +31,7 @@ class Connection(Transaction, Protocol):
     Its verbs raise ShipwayError only: foreign errors are mapped here.
     """
 
-    def begin(self, *, write: bool) -> None:
+    def begin(self, *, write: bool, lasting: bool = True) -> None:
         """Start a transaction; a writing one keeps other writers of the same rows out until it ends."""
 
     def end(self, *, keep: bool) -> None:
@@ -74,9 +74,14 @@ class Database(ABC):
             yield transaction
 
     @contextmanager
-    def writing(self) -> Iterator[Transaction]:
-        """A transaction that is committed unless the block raises."""
-        with self._transaction(write=True) as transaction:
+    def writing(self, *, lasting: bool = True) -> Iterator[Transaction]:
+        """
+        A transaction that is committed unless the block raises.
+
+        Not `lasting`: it outlives the death of any process, but the machine losing power may take it back, since the commit doesn't wait for
+        the disk. For what is only told, or found out again by the next driver.
+        """
+        with self._transaction(write=True, lasting=lasting) as transaction:
             yield transaction
 
     def close(self) -> None:
@@ -88,8 +93,8 @@ class Database(ABC):
             connection.close()
 
     @contextmanager
-    def _transaction(self, *, write: bool) -> Iterator[Transaction]:
-        connection, generation = self._begun(write=write)
+    def _transaction(self, *, write: bool, lasting: bool = True) -> Iterator[Transaction]:
+        connection, generation = self._begun(write=write, lasting=lasting)
         try:
             yield connection
             connection.end(keep=True)
@@ -98,14 +103,14 @@ class Database(ABC):
             raise
         self._give_back(connection, generation)
 
-    def _begun(self, *, write: bool) -> tuple[Connection, int]:
+    def _begun(self, *, write: bool, lasting: bool) -> tuple[Connection, int]:
         """A connection with an open transaction; an idle one may have been cut since, so the last resort is a new one."""
         while True:
             connection, generation = self._take()
             fresh = connection is None
             connection = connection or self.connect()
             try:
-                connection.begin(write=write)
+                connection.begin(write=write, lasting=lasting)
             except BaseException as error:
                 connection.close()
                 if fresh or not getattr(error, "transient", False):

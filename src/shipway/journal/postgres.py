@@ -125,9 +125,11 @@ class _PostgresConnection:
             return self._clock()
         return float(self.rows("SELECT extract(epoch FROM clock_timestamp())::float8")[0][0])
 
-    def begin(self, *, write: bool) -> None:
+    def begin(self, *, write: bool, lasting: bool = True) -> None:
         # Each statement sees what was committed before it, whatever the server's default: a row is read after its lock is ours.
         self.change("BEGIN ISOLATION LEVEL READ COMMITTED" + ("" if write else " READ ONLY"))
+        if write and not lasting:
+            self.change("SET LOCAL synchronous_commit = off")
 
     def end(self, *, keep: bool) -> None:
         self.change("COMMIT" if keep else "ROLLBACK")

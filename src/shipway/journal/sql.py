@@ -133,7 +133,7 @@ class SqlJournal(Journal):
             return self._leases(transaction).renew(lease, ttl)
 
     def release(self, lease: Lease) -> None:
-        with self._database.writing() as transaction:
+        with self._database.writing(lasting=False) as transaction:
             self._leases(transaction).release(lease)
 
     # Stages, jobs, steps
@@ -141,7 +141,9 @@ class SqlJournal(Journal):
     def save_stage(self, lease: Lease, row: StageRow) -> StageRow:
         if run_of(lease) != row.run:
             raise UsageError(f"the lease {lease.name} does not allow writing a stage of run {row.run}")
-        with self._under(lease) as transaction:
+        # What is not an end, or came from the store, the next driver finds out again.
+        lasting = row.state.terminal and row.state is not StageState.CACHED
+        with self._under(lease, lasting=lasting) as transaction:
             found = transaction.rows("SELECT body FROM shipway_stage WHERE run = ? AND name = ?", row.run, row.name)
             stands = standing.stage_row(_decode_stage(found[0][0]), row) if found else row
             transaction.change(
@@ -230,7 +232,7 @@ class SqlJournal(Journal):
     # Events and parcels
 
     def note(self, run: str, kind: str, data: Mapping[str, JsonValue]) -> Event:
-        with self._database.writing() as transaction:
+        with self._database.writing(lasting=False) as transaction:
             # The run's row is locked so that its events are committed in the order of their numbers: a reader that
             # goes on after the last one it saw would miss one that came late.
             self._run(transaction, run, self._database.lock)
@@ -282,9 +284,9 @@ class SqlJournal(Journal):
         return Leases(transaction, self._database.lock)
 
     @contextmanager
-    def _under(self, lease: Lease) -> Iterator[Transaction]:
+    def _under(self, lease: Lease, *, lasting: bool = True) -> Iterator[Transaction]:
         """A writing transaction that holds the lease, or LeaseLostError before anything is written."""
-        with self._database.writing() as transaction:
+        with self._database.writing(lasting=lasting) as transaction:
             self._leases(transaction).check(lease)
             yield transaction
 

@@ -59,6 +59,7 @@ class _SqliteConnection:
     def __init__(self, raw: sqlite3.Connection, path: Path, clock: Callable[[], float]) -> None:
         self._raw = raw
         self._path = path
+        self._lasting = True
         self.now = clock
 
     def rows(self, sql: str, *parameters: object) -> list[Row]:
@@ -73,7 +74,10 @@ class _SqliteConnection:
         except sqlite3.Error as error:
             raise explained(error, self._path) from error
 
-    def begin(self, *, write: bool) -> None:
+    def begin(self, *, write: bool, lasting: bool = True) -> None:
+        if write and lasting is not self._lasting:
+            self.change(f"PRAGMA synchronous = {'FULL' if lasting else 'NORMAL'}")
+            self._lasting = lasting
         # IMMEDIATE: a transaction that reads first and writes later could not be made to wait, only to fail.
         self.change("BEGIN IMMEDIATE" if write else "BEGIN")
 
