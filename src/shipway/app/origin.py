@@ -1,6 +1,5 @@
 """Where a result comes from: the code's commit, the data's digest, the environment's digest."""
 
-import subprocess
 from pathlib import Path
 
 import msgspec
@@ -46,6 +45,8 @@ def code(root: Path) -> str:
 
 
 def _git(root: Path, *words: str) -> bytes | None:
+    import subprocess  # late: a run of which everything is known asks git nothing
+
     try:
         done = subprocess.run(["git", "-C", str(root), *words], capture_output=True, check=False, timeout=60)
     except (FileNotFoundError, subprocess.TimeoutExpired):

@@ -1,7 +1,6 @@
 """Names this process in leases, and tells whether another such process is gone for sure."""
 
 import os
-import socket
 from pathlib import Path
 
 from shipway.pipeline.engine import Owner
@@ -14,13 +13,13 @@ def this_process() -> Owner:
 def is_dead(owner: str) -> bool:
     """True only where we can know: a process of this very host that is no more. One on another host may live."""
     host, boot, pid, started = [*owner.split("/"), "", "", ""][:4]
-    if host != socket.gethostname() or not pid.isdigit():
+    if host != os.uname().nodename or not pid.isdigit():
         return False
     return boot != _boot() or _started(int(pid)) != started
 
 
 def _name(pid: int) -> str:
-    return f"{socket.gethostname()}/{_boot()}/{pid}/{_started(pid)}"
+    return f"{os.uname().nodename}/{_boot()}/{pid}/{_started(pid)}"
 
 
 def _boot() -> str:

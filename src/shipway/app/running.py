@@ -1,7 +1,6 @@
 """Runs: begin, take up, stop, and read what became of them."""
 
 import os
-import secrets
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -223,7 +222,7 @@ def _new_run(opened: Opened, planned: Plan, request: Request) -> Run:
     now = time.time()
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(now))
     return Run(
-        id=f"{stamp}-{secrets.token_hex(2)}",
+        id=f"{stamp}-{os.urandom(2).hex()}",
         project=opened.project.name,
         plan=_asked(planned, request),
         request=msgspec.to_builtins(request),

@@ -1,6 +1,5 @@
 """What a stage reads: from the project as it stands now, from other stages' outputs, from params.yaml."""
 
-import subprocess
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
@@ -205,6 +204,8 @@ class Inputs:
     @cached_property
     def _git_files(self) -> Sequence[str]:
         """Every file that git tracks or would track."""
+        import subprocess  # late: most stages name their inputs
+
         listed = subprocess.run(
             ["git", "-C", str(self._root), "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
             capture_output=True,

@@ -1,7 +1,6 @@
 """Puts stages' outputs where people look for them: at their paths in the project. Stages themselves never read them from there."""
 
 import os
-import shutil
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -91,9 +90,18 @@ def _make_way(placer: Placer, target: Path, before: Digest | None) -> bool:
         target.unlink()
         return False
     if before is not None and placer.scanner.scan(target).digest == before:
-        shutil.rmtree(target) if target.is_dir() else target.unlink()
+        _delete(target)
         return False
     aside = placer.home / "replaced" / time.strftime("%Y%m%d-%H%M%S", time.gmtime()) / target.relative_to(placer.root)
     aside.parent.mkdir(parents=True, exist_ok=True)
     target.rename(aside)
     return True
+
+
+def _delete(target: Path) -> None:
+    if target.is_dir():
+        from shutil import rmtree  # late: it loads every compressor there is
+
+        rmtree(target)
+    else:
+        target.unlink()
