@@ -14,7 +14,8 @@ from shipway.specs.models import Outcome
 from shipway.specs.runs import RunState
 from shipway.specs.stages import Environment, StageResult
 
-SERVING = ("uvicorn[standard]>=0.30", "msgspec>=0.19", "numpy>=1.26")
+SERVING = ("httptools>=0.6", "uvloop>=0.19", "msgspec>=0.19", "numpy>=1.26", "PyYAML>=6")
+"""What the server imports; PyYAML reads the description of a model that MLflow has saved."""
 
 
 def deliver(
