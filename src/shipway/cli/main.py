@@ -4,6 +4,7 @@ The command `shipway`: finds the verb's module when it is called, turns errors i
 Exit codes: 0 done, 1 failed, 2 wrong use, 3 held by the gate, 4 unreachable, 130 interrupted.
 """
 
+import signal
 import sys
 from importlib import import_module
 
@@ -70,6 +71,7 @@ def shipway() -> None:
 
 def main() -> None:
     """The entry point of the script `shipway`."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # who ends us so means what Ctrl-C means
     sys.exit(_exit_code())
 
 

@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -32,7 +32,7 @@ class Engine:
         self.planner = planner
         self.jobs = jobs
         self._tools = tools
-        self._work = StageWork(planner, tools)
+        self.work = StageWork(planner, tools)
 
     def make(
         self, session: Session, plan: Plan, finished: Callable[[str, StageResult], None]
@@ -46,10 +46,11 @@ class Engine:
         unfinished = self._sweep(session)
         plan = msgspec.structs.replace(plan, stages=tuple(_reopened(planned, unfinished) for planned in plan.stages))
         self._pin(plan)
-        return _Making(self, session, plan, finished).all()
+        return _Making(self, session, finished).all(plan)
 
     def bring(self, session: Session, task: Task) -> StageResult:
-        return self._work.bring(session, task)
+        """Bring one more task to its result in the same run; it fails and is interrupted as a stage of a plan is."""
+        return _Making(self, session, lambda name, result: None).one(task)
 
     def _pin(self, plan: Plan) -> None:
         """Store what the project holds now, so that no edit reaches a run that has begun."""
@@ -77,61 +78,73 @@ def _reopened(planned: Planned, unfinished: frozenset[Digest]) -> Planned:
 
 
 class _Making:
-    """One call of `make`: what waits, what runs, what is done."""
+    """One call of `make` or `bring`: what waits, what runs, what is done."""
 
-    def __init__(
-        self, engine: Engine, session: Session, plan: Plan, finished: Callable[[str, StageResult], None]
-    ) -> None:
+    def __init__(self, engine: Engine, session: Session, finished: Callable[[str, StageResult], None]) -> None:
         self._graph = engine.planner.graph
-        self._bring_task = engine.bring
+        self._work = engine.work
         self._jobs = engine.jobs
         self._finished = finished
         self._session = session
-        self._plan = plan
         self._results: dict[str, StageResult] = {}
         self._ended: queue.SimpleQueue[tuple[str, StageResult | BaseException]] = queue.SimpleQueue()
         self._running: set[str] = set()
         self._error: BaseException | None = None
 
-    def all(self) -> Mapping[str, StageResult]:
-        waiting = {planned.stage: planned for planned in self._plan.stages}
-        for planned in self._plan.stages:
+    def all(self, plan: Plan) -> Mapping[str, StageResult]:
+        waiting = {planned.stage: planned for planned in plan.stages}
+        for planned in plan.stages:
             if planned.result is not None:
                 self._cached(waiting.pop(planned.stage), planned.result)
         try:
             while waiting or self._running:
-                self._start_ready(waiting)
+                self._start_ready(waiting, plan.selection.force)
                 if not self._running:
                     break
                 self._take_in(*self._ended.get())
         except KeyboardInterrupt as interrupt:
-            self._session.stop.set()
-            self._error = interrupt
-            while self._running:
-                self._take_in(*self._ended.get())
+            self._stop(interrupt)
         self._skip(waiting)
         if self._error is not None:
             raise self._error
         return self._results
 
-    def _start_ready(self, waiting: dict[str, Planned]) -> None:
+    def one(self, task: Task) -> StageResult:
+        try:
+            self._start(task)
+            self._take_in(*self._ended.get())
+        except KeyboardInterrupt as interrupt:
+            self._stop(interrupt)
+        if self._error is not None:
+            raise self._error
+        return self._results[task.name]
+
+    def _stop(self, interrupt: KeyboardInterrupt) -> None:
+        """Let every job that runs be cancelled; a second interrupt does not wait for that."""
+        self._session.stop.set()
+        self._error = interrupt
+        while self._running:
+            self._take_in(*self._ended.get())
+
+    def _start_ready(self, waiting: dict[str, Planned], force: Container[str]) -> None:
         if self._error is not None or self._session.stop.is_set():
             self._error = self._error or self._session.lost or KeyboardInterrupt()
             return
         ready = [name for name in waiting if self._graph.needs[name] <= self._results.keys()]
         for name in ready[: self._jobs - len(self._running)]:
             del waiting[name]
-            self._running.add(name)
-            threading.Thread(target=self._bring, args=(name,), name=f"stage {name}", daemon=True).start()
+            outputs = outputs_of(self._results.values())
+            self._start(Task(name=name, stage=self._graph.stages[name], outputs=outputs, force=name in force))
 
-    def _bring(self, name: str) -> None:
-        stage = self._graph.stages[name]
-        outputs = outputs_of(self._results.values())
-        task = Task(name=name, stage=stage, outputs=outputs, force=name in self._plan.selection.force)
+    def _start(self, task: Task) -> None:
+        self._running.add(task.name)
+        threading.Thread(target=self._bring, args=(task,), name=f"stage {task.name}", daemon=True).start()
+
+    def _bring(self, task: Task) -> None:
         try:
-            self._ended.put((name, self._bring_task(self._session, task)))
+            self._ended.put((task.name, self._work.bring(self._session, task)))
         except BaseException as error:  # the edge of a thread: the main thread raises it
-            self._ended.put((name, error))
+            self._ended.put((task.name, error))
 
     def _take_in(self, name: str, ended: StageResult | BaseException) -> None:
         self._running.discard(name)
@@ -139,9 +152,9 @@ class _Making:
             self._results[name] = ended
             self._finished(name, ended)
             return
-        self._error = self._error or ended
+        cancelled = self._session.stop.is_set()
+        self._error = self._error or self._session.lost or (KeyboardInterrupt() if cancelled else ended)
         if self._session.lost is None:
-            cancelled = self._session.stop.is_set()
             state = StageState.CANCELLED if cancelled else StageState.FAILED
             reason = ended.message if isinstance(ended, ShipwayError) else repr(ended)
             self._session.save_stage(self._row(name, state, reason))

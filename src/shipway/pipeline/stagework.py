@@ -153,6 +153,7 @@ class _Making:
                 return found  # another driver that waited for the same job has kept its result and tidied up
             if not self._taken_away(status):
                 self._fail(self._job, status)
+            self._give_up(self._job, status)
             mine = None
         raise StageError(f"stage {self._task.name}: its job was taken away {_REJOINS} times by other drivers")
 
@@ -254,6 +255,12 @@ class _Making:
         if self._job is None or self._job.run == self._session.run.id or self._session.stop.is_set():
             return False
         return status.state in (JobState.CANCELLED, JobState.NOT_FOUND)
+
+    def _give_up(self, job: JobRow, status: JobStatus) -> None:
+        """Write down the end of another run's job, which its driver may not have lived to do; else it would be chosen again."""
+        self._end(job, JobState.CANCELLED, status, "taken away by the run that made it")
+        if self._tools.journal.get(job.run).state.terminal:
+            self.tidy()
 
     def _end(self, job: JobRow, state: JobState, status: JobStatus, reason: str | None) -> None:
         ended = status.ended or self._tools.clock.now()
