@@ -1,5 +1,6 @@
 """What a stage reads: from the project as it stands now, from other stages' outputs, from params.yaml."""
 
+import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
@@ -10,12 +11,13 @@ import msgspec
 
 from shipway.errors import ConfigError, StageError
 from shipway.pipeline.graph import Graph
-from shipway.specs.globs import is_glob, matches, reaches, within
+from shipway.specs.globs import glob_head, is_glob, matches, reaches, within
 from shipway.specs.jobs import Mount
 from shipway.specs.stages import JsonValue, Stage
 from shipway.specs.trees import ROOT, Digest, Entry, Tree
 from shipway.store.base import Store
 from shipway.store.hashing import Scan, Scanner
+from shipway.store.walking import JUNK
 
 PARAMS_FILE = "params.yaml"
 _NEVER_INPUTS = ("shipway.yaml", "shipway.yml")
@@ -137,7 +139,7 @@ class Inputs:
             word
             for word in dict.fromkeys(words)
             if not word.startswith(("/", "-", ".."))
-            and (self._root / word).is_file()
+            and os.path.isfile(self._root / word)  # a word may be too long to name a file
             and not any(matches(path, word) if is_glob(path) else within(word, path) for path in stage.inputs)
         )
 
@@ -169,7 +171,10 @@ class Inputs:
                 files = [found for found in self._glob(path) if self._is_plain_input(found, stage)]
                 if files:
                     yield self._source(path, ROOT, self._scanner.scan(self._root, files=files))
-            elif not self._makes(path) and (path != PARAMS_FILE or self._parameters.overridden is None):
+            elif path == PARAMS_FILE:
+                if self._is_plain_input(path, stage):
+                    yield from self._scan_path(path)
+            elif not self._makes(path):
                 yield from self._scan_path(path)
 
     def _scan_path(self, path: str) -> Iterator[Source]:
@@ -196,10 +201,23 @@ class Inputs:
         return path != PARAMS_FILE or (not stage.params and self._parameters.overridden is None)
 
     def _glob(self, pattern: str) -> Iterator[str]:
-        for found in sorted(self._root.glob(pattern)):
-            relative = found.relative_to(self._root).as_posix()
-            if (found.is_file() or found.is_symlink()) and "__pycache__" not in relative.split("/"):
-                yield relative
+        """Files and links that match; a directory that can hold none is not looked into."""
+        head = glob_head(pattern)
+        directories = ["" if head == ROOT else f"{head}/"]
+        while directories:
+            above = directories.pop()
+            try:
+                entries = list(os.scandir(self._root / above))
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            for entry in entries:
+                path = above + entry.name
+                if entry.name in JUNK:
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    directories += [f"{path}/"] if reaches(pattern, path) else []
+                elif matches(pattern, path):
+                    yield path
 
     @cached_property
     def _git_files(self) -> Sequence[str]:
