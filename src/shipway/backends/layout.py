@@ -13,9 +13,8 @@ import msgspec
 from shipway.errors import InvalidJobError
 from shipway.specs.jobs import Mount
 from shipway.specs.trees import ROOT, Digest, Entry, Tree
+from shipway.store.hashing import CODE_SUFFIXES
 
-CODE_SUFFIXES = (".py", ".sh", ".R", ".jl", ".ipynb", ".pl", ".js")
-"""As store.hashing has it: what may be run, and may then write beside itself."""
 FEW_FILES = 64
 FEW_BYTES = 8 << 20
 """A sub-directory of undeclared inputs that is no larger is copied: a link saves nothing there, and breaks programs that make files in `logs/` beside a `.gitkeep`."""

@@ -56,9 +56,10 @@ def make_directory(path: str) -> None:
     except FileExistsError:
         return
     except FileNotFoundError:
-        make_directory(os.path.dirname(path))
-        make_directory(path)
-        return
+        parent = os.path.dirname(path)
+        make_directory(parent)
+        with suppress(FileExistsError):  # once more and not for ever: some places, like /proc, keep nothing
+            os.mkdir(path)
     sync_directory(os.path.dirname(path) or ".")
 
 

@@ -15,7 +15,7 @@ from shipway.store.statcache import Known, Memory, Summary, forget_old, row_sign
 from shipway.store.trees import build_tree, check_link
 from shipway.store.walking import Row, walk, walk_files
 
-_CODE = (".py", ".sh", ".R", ".jl", ".ipynb", ".pl", ".js")
+CODE_SUFFIXES = (".py", ".sh", ".R", ".jl", ".ipynb", ".pl", ".js")
 _GRAIN_NS = 20_000_000
 """Older kernels move the clock of ctime every 1 to 10 ms."""
 
@@ -184,4 +184,4 @@ def _counts(tree: Tree) -> tuple[int, int]:
 
 
 def _has_code(rows: Sequence[Row]) -> bool:
-    return any(stat.S_ISREG(row[5]) and (row[5] & 0o100 or row[0].endswith(_CODE)) for row in rows)
+    return any(stat.S_ISREG(row[5]) and (row[5] & 0o100 or row[0].endswith(CODE_SUFFIXES)) for row in rows)
