@@ -63,6 +63,10 @@ def run(opened: Opened, request: Request, observer: Observer) -> Report:
     Raises the error that ended the run, after the journal has it.
     """
     planned = opened.planner.plan(request.selection)
+    if request.verb == "ship":
+        from shipway.app.shipping import refuse_what_cannot_ship
+
+        refuse_what_cannot_ship(opened, planned, request.endpoints)
     fresh = _new_run(opened, planned, request)
     with open_run(opened.journal, fresh, this_process(), at=crash_point, observer=observer) as session:
         drive(opened, session, planned, request)

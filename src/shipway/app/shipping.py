@@ -7,7 +7,9 @@ from shipway.app.opened import Opened
 from shipway.app.origin import triple
 from shipway.app.tracked import Tracked
 from shipway.delivery.ship import Dock, Goods, model_of, ship
+from shipway.errors import UsageError
 from shipway.pipeline.engine import Engine
+from shipway.pipeline.plan import Plan
 from shipway.pipeline.retry import Clock
 from shipway.pipeline.session import Session
 from shipway.specs.models import Outcome
@@ -16,6 +18,17 @@ from shipway.specs.stages import Environment, StageResult
 
 SERVING = ("httptools>=0.6", "uvloop>=0.19", "msgspec>=0.19", "numpy>=1.26", "PyYAML>=6")
 """What the server imports; PyYAML reads the description of a model that MLflow has saved."""
+
+
+def refuse_what_cannot_ship(opened: Opened, planned: Plan, endpoints: tuple[str, ...] | None) -> None:
+    """Raises UsageError or NotFoundError, before anything runs, where the plan gives no judged model or an endpoint is unknown."""
+    model = model_of(opened.project)
+    needed = {opened.planner.graph.maker[model.path], *(() if model.evaluate is None else (model.evaluate,))}
+    if missing := sorted(needed - {planned.stage for planned in planned.stages}):
+        hint = "leave --only and --until out, or name with them the stages that a model needs to be shipped"
+        raise UsageError(f"nothing can be shipped without stage {', '.join(missing)}", hint=hint)
+    for name in endpoints or ():
+        opened.endpoint_spec(name)
 
 
 def deliver(
@@ -42,7 +55,11 @@ def deliver(
         clock=Clock(now=time.time, sleep=time.sleep),
     )
     named = session.run.request.get("endpoints")
-    to = tuple(opened.endpoint_spec(str(name)) for name in named) if isinstance(named, list) else project.endpoints
+    to = (
+        tuple(opened.endpoint_spec(str(name)) for name in named)
+        if isinstance(named, list | tuple)
+        else project.endpoints
+    )
     verdict = ship(dock, session, Goods(results=results, made=made, triple=origin, endpoints=to))
     if verdict.outcome is Outcome.HELD:
         session.finish(RunState.HELD)

@@ -30,7 +30,11 @@ def endpoints_command(directory: Path, json: bool, remove: str | None, logs: str
         serving.remove(opened, remove)
         click.echo(f"endpoint {remove} is removed", err=json)
     if logs is not None:
-        for line in opened.endpoint(opened.endpoint_spec(logs)).logs(follow=follow):
+        lines = opened.endpoint(opened.endpoint_spec(logs)).logs(follow=follow)
+        if json:
+            print_json({"endpoint": logs, "text": b"".join(lines).decode(errors="replace")})
+            return
+        for line in lines:
             sys.stdout.buffer.write(line)
             sys.stdout.buffer.flush()
         return

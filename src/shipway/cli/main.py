@@ -4,6 +4,7 @@ The command `shipway`: finds the verb's module when it is called, turns errors i
 Exit codes: 0 done, 1 failed, 2 wrong use, 3 held by the gate, 4 unreachable, 130 interrupted.
 """
 
+import io
 import signal
 import sys
 from importlib import import_module
@@ -72,6 +73,9 @@ def shipway() -> None:
 def main() -> None:
     """The entry point of the script `shipway`."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # who ends us so means what Ctrl-C means
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that knows no ✓ shows a question mark
     sys.exit(_exit_code())
 
 
@@ -91,6 +95,9 @@ def _exit_code() -> int:
     except BrokenPipeError:
         sys.stderr.close()  # whoever read our output has gone; say nothing more
         return 0
+    except OSError as error:
+        place = "" if error.filename is None else f"{error.filename}: "
+        return _say(f"{place}{error.strerror or error}", None, 1)
 
 
 def exit_code(error: ShipwayError) -> int:

@@ -25,7 +25,7 @@ def models_command(directory: Path, json: bool) -> None:
             f"{v.name} {v.version}",
             ", ".join(v.aliases),
             moment(v.created),
-            v.triple.code[:12] + ("+dirty" if "+dirty" in v.triple.code else ""),
+            v.triple.code.partition("+")[0][:12] + ("+dirty" if "+dirty" in v.triple.code else ""),
             v.run,
             ", ".join(f"{name} {value:.4g}" for name, value in list(v.metrics.items())[:3]),
         )

@@ -12,7 +12,7 @@ from shipway.specs.runs import Event
 
 
 def print_json(value: Any) -> None:
-    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2))  # bytes: JSON is UTF-8 wherever it is read
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -77,7 +77,7 @@ class Lines:
         click.echo(f"{mark(state)} {name}: {state}{took}{reason}", err=True)
 
 
-def _verdict(data: Mapping[str, Any]) -> str:
+def verdict_lines(data: Mapping[str, Any]) -> str:
     versus = f" against champion {data['champion']}" if data["champion"] else ""
     lines = [f"{mark(_OUTCOMES[data['outcome']])} gate: {data['outcome']}{versus}"]
     for condition in data["conditions"]:
@@ -96,7 +96,7 @@ def _released(data: Mapping[str, Any]) -> str:
 _OUTCOMES = {"open": "succeeded", "held": "held", "error": "failed"}
 
 _TEXTS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
-    "verdict": _verdict,
+    "verdict": verdict_lines,
     "registered": lambda data: f"{mark('succeeded')} registered: {data['model']} version {data['version']}",
     "released": _released,
     "rolled back": lambda data: f"{mark('failed')} endpoint {data['endpoint']}: rolled back to {data['revision']}",

@@ -53,8 +53,14 @@ def _go(directory: Path, request: Request, *, json: bool) -> int:
         return exit_of(report.run)
     cached = sum(row.state is StageState.CACHED for row in report.stages)
     took = seconds((report.run.ended or report.run.created) - report.run.created)
-    click.echo(f"run {report.run.id} {report.run.state}: {len(report.stages)} stages, {cached} from the store, {took}")
+    click.echo(
+        f"run {report.run.id} {report.run.state}: {_stages(len(report.stages))}, {cached} from the store, {took}"
+    )
     return exit_of(report.run)
+
+
+def _stages(number: int) -> str:
+    return "1 stage" if number == 1 else f"{number} stages"
 
 
 def exit_of(ended: Run) -> int:

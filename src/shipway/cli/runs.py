@@ -9,7 +9,7 @@ import click
 from shipway.app import running
 from shipway.app.opened import Opened
 from shipway.cli.options import as_json, in_project
-from shipway.cli.output import mark, moment, print_json, progress, seconds, table
+from shipway.cli.output import mark, moment, print_json, progress, seconds, table, verdict_lines
 from shipway.cli.run import exit_of
 from shipway.specs.runs import Run, RunState, StageRow
 
@@ -62,7 +62,7 @@ def show_command(directory: Path, json: bool, run: str | None, graph: Path | Non
         click.echo(f"  {found.error}")
     _print_graph(opened, report.stages)
     for step, value in report.steps.items():
-        click.echo(f"{mark('succeeded')} {step}{_short(value)}")
+        click.echo(_step(step, value))
 
 
 @click.command("logs")
@@ -70,14 +70,20 @@ def show_command(directory: Path, json: bool, run: str | None, graph: Path | Non
 @click.argument("stage", required=False)
 @click.option("-f", "--follow", is_flag=True, help="Go on until the stage ends.")
 @in_project
-def logs_command(directory: Path, run: str | None, stage: str | None, follow: bool) -> None:
+@as_json
+def logs_command(directory: Path, json: bool, run: str | None, stage: str | None, follow: bool) -> None:
     """Print what a stage printed. With one word it is a stage of the newest run, or else a run with its last stage."""
     opened = Opened(directory)
     if run is not None and stage is None and any(known.name == run for known in opened.project.stages):
         run, stage = None, run
     found = running.find_run(opened, run)
     rows = opened.journal.stages(found.id)
-    for piece in running.logs(opened, found, stage or _last(rows), follow=follow):
+    name = stage or _last(rows)
+    pieces = running.logs(opened, found, name, follow=follow)
+    if json:
+        print_json({"run": found.id, "stage": name, "text": b"".join(pieces).decode(errors="replace")})
+        return
+    for piece in pieces:
         sys.stdout.buffer.write(piece)
         if follow:
             sys.stdout.buffer.flush()
@@ -149,11 +155,15 @@ def _print_graph(opened: Opened, rows: Sequence[StageRow]) -> None:
             click.echo(f"  {row.reason}")
 
 
+def _step(name: str, value: object) -> str:
+    if name == "gate" and isinstance(value, dict):
+        return verdict_lines(value["verdict"])
+    return f"{mark('succeeded')} {name}{_short(value)}"
+
+
 def _short(value: object) -> str:
-    """What a delivery step gave, in a few words: a verdict, a model version, a revision with its URL, or the plain value."""
+    """What a delivery step gave, in a few words: a model version, a revision with its URL, or the plain value."""
     if not isinstance(value, dict):
         return "" if value is None else f": {value}"
-    if isinstance(verdict := value.get("verdict"), dict):
-        return f": {verdict['outcome']}"
     words = [str(value[name]) for name in ("name", "version", "revision", "url") if value.get(name) is not None]
     return ": " + " ".join(words) if words else ""

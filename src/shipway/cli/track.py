@@ -36,11 +36,15 @@ def track_command(directory: Path, json: bool, flush: bool) -> int:
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", type=click.IntRange(0, 65535), default=5000, show_default=True, help="0: any free one.")
 @in_project
-def ui_command(directory: Path, host: str, port: int) -> None:
+@as_json
+def ui_command(directory: Path, json: bool, host: str, port: int) -> None:
     """Open MLflow's own pages on the project's runs, until Ctrl-C."""
     from shipway.tracking.ui import serve_ui
 
     opened = Opened(directory)
     with serve_ui(opened.project.tracking, home=opened.home, host=host, port=port) as ui:
-        click.echo(f"{ui.url}   (Ctrl-C ends it)")
+        if json:
+            print_json({"url": ui.url})
+        else:
+            click.echo(f"{ui.url}   (Ctrl-C ends it)")
         ui.wait()

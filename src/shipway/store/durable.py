@@ -56,8 +56,7 @@ def make_directory(path: str) -> None:
     except FileExistsError:
         return
     except FileNotFoundError:
-        parent = os.path.dirname(path)
-        make_directory(parent)
+        make_directory(os.path.dirname(path))
         with suppress(FileExistsError):  # once more and not for ever: some places, like /proc, keep nothing
             os.mkdir(path)
     sync_directory(os.path.dirname(path) or ".")
