@@ -44,7 +44,7 @@ class Opened:
     @cached_property
     def store(self) -> DirectoryStore:
         where = self.project.store
-        return DirectoryStore(self.home / "store" if where is None else self.root / Path(where).expanduser())
+        return DirectoryStore(self.home / "store" if where is None else _directory(self.root, where))
 
     @cached_property
     def journal(self) -> Journal:
@@ -111,6 +111,17 @@ class Opened:
         if name not in os.environ:
             raise ConfigError([f"secret {name} is not set"], hint=f"export {name} before you start Shipway")
         return os.environ[name]
+
+
+def _directory(root: Path, where: str) -> Path:
+    """The project's own choice of a store, which need not exist yet. Raises ConfigError where there can be no directory."""
+    chosen = root / Path(where).expanduser()
+    there = next(path for path in (chosen, *chosen.parents) if path.exists())
+    if not there.is_dir():
+        raise ConfigError(
+            [f"store: {where} cannot be a directory: {there} is a file"], hint="name another place in shipway.yaml"
+        )
+    return chosen
 
 
 def _make_home(home: Path) -> None:
