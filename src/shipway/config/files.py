@@ -49,6 +49,8 @@ def load_project(path: Path, *, cache: Path | None = None) -> Project:
     if project is not None:
         project = msgspec.structs.replace(project, root=str(root))
     if project is None or any(missing(project)):
+        # Other packages' plugins have no say in our schema, and looking for them takes pydantic longer than all of the file does.
+        os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
         from shipway.config.project import read_project
 
         project = read_project(data, root, file.name)
