@@ -97,9 +97,9 @@ class ProcessBackend(Backend):
         status = self._status(directory)
         if status.state is not JobState.SUCCEEDED:
             raise StageError(f"job {handle} has not succeeded: it is {status.state}")
-        request = _decode_request(directory.request.read_bytes())
-        self._stager.check(_given(directory), directory.work)
-        with self._disk():
+        with self._disk():  # another driver may remove it right now
+            request = _decode_request(directory.request.read_bytes())
+            self._stager.check(_given(directory), directory.work)
             directory.note("checked")
             return collect_outputs(directory.work, request.outputs, store, Scanner(directory.path / "cache"))
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from shipway.errors import ConflictError, ShipwayError
+from shipway.errors import ConflictError, LeaseLostError, ShipwayError
 from shipway.journal.base import Journal
 from shipway.pipeline.plan import Plan, Planned, Planner
 from shipway.pipeline.session import Session, take
@@ -142,7 +142,9 @@ class _Making:
 
     def _bring(self, task: Task) -> None:
         try:
-            self._ended.put((task.name, self._work.bring(self._session, task)))
+            result = self._work.bring(self._session, task)
+            self._finished(task.name, result)
+            self._ended.put((task.name, result))
         except BaseException as error:  # the edge of a thread: the main thread raises it
             self._ended.put((task.name, error))
 
@@ -150,14 +152,16 @@ class _Making:
         self._running.discard(name)
         if isinstance(ended, StageResult):
             self._results[name] = ended
-            self._finished(name, ended)
             return
+        if isinstance(ended, LeaseLostError):
+            self._session.lose(ended)
         cancelled = self._session.stop.is_set()
         self._error = self._error or self._session.lost or (KeyboardInterrupt() if cancelled else ended)
         if self._session.lost is None:
             state = StageState.CANCELLED if cancelled else StageState.FAILED
             reason = ended.message if isinstance(ended, ShipwayError) else repr(ended)
-            self._session.save_stage(self._row(name, state, reason))
+            row, now = self._session.stage(name), self._work.tools.clock.now()
+            self._session.save_stage(msgspec.structs.replace(row, state=state, reason=reason, ended=now))
 
     def _cached(self, planned: Planned, result: StageResult) -> None:
         self._results[planned.stage] = result
@@ -170,10 +174,8 @@ class _Making:
     def _skip(self, waiting: Mapping[str, Planned]) -> None:
         if self._session.lost is None:
             for name in waiting:
-                self._session.save_stage(self._row(name, StageState.SKIPPED, None))
-
-    def _row(self, name: str, state: StageState, reason: str | None) -> StageRow:
-        return StageRow(run=self._session.run.id, name=name, state=state, reason=reason)
+                row = self._session.stage(name)
+                self._session.save_stage(msgspec.structs.replace(row, state=StageState.SKIPPED))
 
 
 def open_run(
@@ -186,10 +188,11 @@ def open_run(
                 lease = take(journal, left.id, owner.name, dead=owner.dead)
             except ConflictError:
                 continue  # its driver lives; both may run, jobs with one key are shared
-            return Session(journal, left, lease, at=at, observer=observer)
-    lease = take(
-        journal, run.id, owner.name, dead=owner.dead
-    )  # before the run can be seen, or another driver may take it up
+            if not journal.get(left.id).state.terminal:
+                return Session(journal, left, lease, at=at, observer=observer)
+            journal.release(lease)  # its driver came to the end just now
+    # Before the run can be seen, or another driver may take it up.
+    lease = take(journal, run.id, owner.name, dead=owner.dead)
     journal.create(run)
     at("run:created")
     return Session(journal, run, lease, at=at, observer=observer)

@@ -8,7 +8,7 @@ from typing import Self
 
 from shipway.errors import ConflictError, LeaseLostError, ShipwayError
 from shipway.journal.base import Journal
-from shipway.specs.runs import Event, JobRow, Lease, Run, RunState, StageRow
+from shipway.specs.runs import Event, JobRow, Lease, Run, RunState, StageRow, StageState
 from shipway.specs.stages import JsonValue
 
 LEASE = timedelta(seconds=60)
@@ -54,6 +54,11 @@ class Session:
         self._heart.join()
         self._journal.release(self._lease)
 
+    def lose(self, error: LeaseLostError) -> None:
+        """Another driver has the run, or soon will: write nothing more."""
+        self.lost = error
+        self.stop.set()
+
     def observe(self, observer: Callable[[Event], None]) -> None:
         """Show all further events to one more."""
         self._observers.append(observer)
@@ -61,8 +66,16 @@ class Session:
     def note(self, kind: str, **data: JsonValue) -> None:
         """Write an event down and show it to whoever looks on."""
         event = self._journal.note(self.run.id, kind, data)
-        for observer in self._observers:
-            observer(event)
+        for observer in tuple(self._observers):
+            try:
+                observer(event)
+            except OSError:  # its terminal or pipe is closed; the run goes on
+                self._observers.remove(observer)
+
+    def stage(self, name: str) -> StageRow:
+        """The stage's row as it stands, or a new one."""
+        rows = (row for row in self._journal.stages(self.run.id) if row.name == name)
+        return next(rows, StageRow(run=self.run.id, name=name, state=StageState.WAITING))
 
     def save_stage(self, row: StageRow) -> StageRow:
         standing = self._journal.save_stage(self.lease, row)
@@ -107,8 +120,7 @@ class Session:
                     self._lease = self._journal.renew(self._lease, LEASE)
                     since_beat = 0.0
             except LeaseLostError as error:
-                self.lost = error
-                self.stop.set()
+                self.lose(error)
                 return
             except ShipwayError:
                 # The journal may be away for a moment; the lease outlives several missed beats, and writes tell the rest.

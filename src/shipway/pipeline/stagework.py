@@ -89,8 +89,8 @@ class StageWork:
         row = session.save_stage(
             StageRow(run=session.run.id, name=task.name, state=StageState.RUNNING, key=key, started=tools.clock.now())
         )
-        mine = self._unfinished(session, key)
-        found = None if task.force or mine else self.planner.lookup(key)
+        mine, made_already = self._earlier(session, key)
+        found = None if mine or (task.force and not made_already) else self.planner.lookup(key)
         if found is not None:
             session.save_stage(
                 msgspec.structs.replace(row, state=StageState.CACHED, job=found.job, ended=tools.clock.now())
@@ -112,10 +112,11 @@ class StageWork:
             self._announced.add(environment)
             session.note("note", text=f"preparing the environment of {environment.requirements}")
 
-    def _unfinished(self, session: Session, key: Digest) -> JobRow | None:
-        """The job that an earlier driver of this very run left for this key."""
-        jobs = self.tools.journal.jobs(key=key)
-        return next((job for job in jobs if job.run == session.run.id and not job.state.terminal), None)
+    def _earlier(self, session: Session, key: Digest) -> tuple[JobRow | None, bool]:
+        """The job that an earlier driver of this very run left for this key, and whether one has given its result already."""
+        jobs = [job for job in self.tools.journal.jobs(key=key) if job.run == session.run.id]
+        left = next((job for job in jobs if not job.state.terminal), None)
+        return left, any(job.state is JobState.SUCCEEDED for job in jobs)
 
 
 class _Wanted(NamedTuple):
@@ -149,9 +150,12 @@ class _Making:
                     return self._keep(self._job, status)
                 except NotFoundError:
                     status = JobStatus(state=JobState.NOT_FOUND)
-            if status.state is JobState.NOT_FOUND and (found := self._work.planner.lookup(self._key)) is not None:
-                return found  # another driver that waited for the same job has kept its result and tidied up
-            if not self._taken_away(status):
+            if status.state is JobState.NOT_FOUND:
+                # Another driver that waited for the same job may have written down how it ended, and tidied up.
+                if (found := self._work.planner.lookup(self._key)) is not None:
+                    return found
+                status = self._as_written(self._job, status)
+            if not self._taken_away(status, left=mine is not None):
                 self._fail(self._job, status)
             self._give_up(self._job, status)
             mine = None
@@ -187,7 +191,7 @@ class _Making:
     def _run(self, job: JobRow) -> JobStatus:
         session, tools = self._session, self._tools
         spec = self._spec(job)
-        handle = self._handle = retrying(lambda: self._backend.submit(spec), tools.clock)
+        handle = self._handle = retrying(lambda: self._backend.submit(spec), tools.clock, stop=session.stop)
         session.at("job:submitted")
         session.save_job(msgspec.structs.replace(job, handle=str(handle), state=JobState.RUNNING))
         session.note("job", stage=self._task.name, job=job.id, handle=str(handle), site=job.site)
@@ -201,7 +205,7 @@ class _Making:
     def _stopped(self, job: JobRow, handle: JobHandle) -> JobStatus:
         """The run has to stop: cancel the job if it is this run's own, and see it end."""
         _ = self._session.lease  # a driver that lost its run leaves the jobs to the one that has it
-        if job.run != self._session.run.id:
+        if not self._is_ours(job):
             raise StageFailedError(f"stage {self._task.name}: cancelled while waiting for a job of run {job.run}")
         self._backend.cancel(handle)
         deadline = self._tools.clock.now() + _CANCEL_PATIENCE
@@ -214,10 +218,10 @@ class _Making:
         session, tools, handle = self._session, self._tools, self._handle
         assert handle is not None
         try:
-            outputs = retrying(lambda: self._backend.collect(handle, tools.store), tools.clock)
-        except NotFoundError:
-            raise
+            outputs = retrying(lambda: self._backend.collect(handle, tools.store), tools.clock, stop=session.stop)
         except StageError as error:
+            if self._backend.status([handle])[handle].state is JobState.NOT_FOUND:
+                raise NotFoundError(f"job {handle} was taken away while it was collected") from error
             self._keep_logs(job, handle)
             self._end(job, JobState.FAILED, status, error.message)
             self.tidy()
@@ -250,16 +254,33 @@ class _Making:
         self.tidy()
         raise StageFailedError(f"stage {self._task.name} {_in_words(status)}", hint=self._hint(status))
 
-    def _taken_away(self, status: JobStatus) -> bool:
-        """Whether the run that made the job cancelled it or removed it under us, who only waited for it."""
-        if self._job is None or self._job.run == self._session.run.id or self._session.stop.is_set():
+    def _taken_away(self, status: JobStatus, *, left: bool) -> bool:
+        """
+        Whether the run that made the job cancelled it or removed it under us, who only waited for it.
+
+        `left`: an earlier driver of this run made it, and may have been told to stop before it died.
+        """
+        if self._job is None or self._session.stop.is_set():
             return False
+        if self._job.run == self._session.run.id:
+            return left and status.state is JobState.CANCELLED
         return status.state in (JobState.CANCELLED, JobState.NOT_FOUND)
 
+    def _is_ours(self, job: JobRow) -> bool:
+        """Whether it is for us to end: this run's own, or one whose run has ended, which nobody else will."""
+        return job.run == self._session.run.id or self._tools.journal.get(job.run).state.terminal
+
+    def _as_written(self, job: JobRow, status: JobStatus) -> JobStatus:
+        """How a job that is gone failed, if another driver has written that down."""
+        row = next((row for row in self._tools.journal.jobs(key=self._key) if row.id == job.id), job)
+        if row.state is not JobState.FAILED:
+            return status
+        return JobStatus(state=row.state, exit_code=row.exit_code, reason=row.reason, ended=row.ended)
+
     def _give_up(self, job: JobRow, status: JobStatus) -> None:
-        """Write down the end of another run's job, which its driver may not have lived to do; else it would be chosen again."""
+        """Write down the end of a job that was taken away, which its driver may not have lived to do; else it would be chosen again."""
         self._end(job, JobState.CANCELLED, status, "taken away by the run that made it")
-        if self._tools.journal.get(job.run).state.terminal:
+        if self._is_ours(job):
             self.tidy()
 
     def _end(self, job: JobRow, state: JobState, status: JobStatus, reason: str | None) -> None:
@@ -276,12 +297,18 @@ class _Making:
         )
 
     def _keep_logs(self, job: JobRow, handle: JobHandle) -> Digest | None:
+        kept = bytearray()
         try:
-            kept = b"".join(self._backend.logs(handle))[-_LOG_LIMIT:]
+            for line in self._backend.logs(handle):
+                kept += line
+                if len(kept) > 2 * _LOG_LIMIT:
+                    del kept[:-_LOG_LIMIT]
         except NotFoundError:
             return None
-        digest = self._tools.store.put_bytes(kept)
+        digest = self._tools.store.put_bytes(bytes(kept[-_LOG_LIMIT:]))
         self._session.note("logs", stage=self._task.name, job=job.id, digest=digest)
+        if job.run != self._session.run.id:  # its own driver may come too late to read them
+            self._tools.journal.note(job.run, "logs", {"stage": job.stage, "job": job.id, "digest": digest})
         return digest
 
     def _spec(self, job: JobRow) -> JobSpec:

@@ -19,7 +19,7 @@ class _Watched:
         self.backend = backend
         self.since = now
         self.silent_since: float | None = None
-        self.answer: JobStatus | ShipwayError | None = None
+        self.answer: JobStatus | Exception | None = None
 
 
 class Watch:
@@ -46,7 +46,7 @@ class Watch:
             while watched.answer is None and not give_up():
                 self._changed.wait(timeout=0.1)
             self._watched.pop(handle, None)
-        if isinstance(watched.answer, ShipwayError):
+        if isinstance(watched.answer, Exception):
             raise watched.answer
         return watched.answer
 
@@ -65,28 +65,30 @@ class Watch:
 
     def _ask(self, backend: Backend, handles: list[JobHandle]) -> None:
         try:
-            answers = backend.status(handles)
-        except ShipwayError as error:
+            answered = backend.status(handles)
+            answers = {handle: answered[handle] for handle in handles}
+        except Exception as error:  # the edge of the thread: who waits raises it
+            final = not (isinstance(error, ShipwayError) and error.transient)
             with self._changed:
                 for handle in handles:
-                    self._silent(handle, error if not error.transient else None, error)
+                    self._silent(handle, error, final=final)
                 self._changed.notify_all()
             return
         with self._changed:
             for handle in handles:
                 status = answers[handle]
                 if status.state is JobState.UNKNOWN:
-                    self._silent(handle, None, ShipwayError(f"the site gives no state for job {handle}"))
+                    self._silent(handle, ShipwayError(f"the site gives no state for job {handle}"), final=False)
                 elif (watched := self._watched.get(handle)) is not None:
                     watched.silent_since = None
                     if status.state.terminal or status.state is JobState.NOT_FOUND:
                         watched.answer = status
             self._changed.notify_all()
 
-    def _silent(self, handle: JobHandle, final: ShipwayError | None, error: ShipwayError) -> None:
+    def _silent(self, handle: JobHandle, error: Exception, *, final: bool) -> None:
         if (watched := self._watched.get(handle)) is None:
             return
         now = self._clock.now()
         watched.silent_since = watched.silent_since or now
-        if final is not None or now - watched.silent_since > _PATIENCE:
-            watched.answer = final or error
+        if final or now - watched.silent_since > _PATIENCE:
+            watched.answer = error
