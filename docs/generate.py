@@ -7,12 +7,14 @@ A generated part stands between `<!-- generated: NAME -->` and `<!-- end: NAME -
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from shipway.config.reference import reference
+from shipway.cli.reference import reference as cli
+from shipway.config.reference import reference as configuration
 
 DOCS = Path(__file__).parent
 
 PARTS: Mapping[str, tuple[str, Callable[[], str]]] = {
-    "configuration": ("configuration.md", reference),
+    "cli": ("cli.md", cli),
+    "configuration": ("configuration.md", configuration),
 }
 """Name of the part: the page it stands in, and what makes it."""
 
