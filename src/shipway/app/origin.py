@@ -6,15 +6,16 @@ import msgspec
 
 from shipway.app.opened import Opened
 from shipway.specs.models import Triple
+from shipway.specs.runs import Run
 from shipway.specs.stages import StageResult
 from shipway.specs.trees import digest_of
 
 NO_COMMIT = "no-commit"
 
 
-def triple(opened: Opened, made: StageResult) -> Triple:
-    """The triple of what `made` gave: `data` names all inputs of the project that are data and not code."""
-    return Triple(code=code(opened.root), data=data(opened), environment=made.parts.environment)
+def triple(opened: Opened, run: Run, made: StageResult) -> Triple:
+    """The triple of what `made` gave in `run`: `data` names all inputs of the project that are data and not code."""
+    return Triple(code=code_of(opened, run), data=data(opened), environment=made.parts.environment)
 
 
 def data(opened: Opened) -> str:
@@ -29,9 +30,18 @@ def data(opened: Opened) -> str:
     return digest_of(msgspec.json.encode(found, order="deterministic")) if found else "none"
 
 
-def code(root: Path) -> str:
-    """The commit's SHA, with `+dirty` and a digest of the difference where files differ from it."""
-    state = _git(root, "status", "--porcelain=v2", "--branch", "-z", "--untracked-files=all")
+def code_of(opened: Opened, run: Run) -> str:
+    """The code that a run began with; a run that had nothing to make then has not taken it down."""
+    known = run.request.get("code")
+    return known if isinstance(known, str) else code(opened)
+
+
+def code(opened: Opened) -> str:
+    """The commit's SHA, with `+dirty` and a digest of the difference where files differ from it; outputs of stages are not code."""
+    root = opened.root
+    # An exclusion needs something to exclude from: the whole repository, wherever in it the project lies.
+    paths = ("--", ":/", *(f":(exclude,literal){path}" for path in opened.planner.graph.maker))
+    state = _git(root, "status", "--porcelain=v2", "--branch", "-z", "--untracked-files=all", *paths)
     if state is None:
         return NO_COMMIT
     records = [record for record in state.split(b"\0") if record]
@@ -40,7 +50,7 @@ def code(root: Path) -> str:
     commit = NO_COMMIT if oid == b"(initial)" else oid.decode()
     if not changes:
         return commit
-    difference = b"\0".join(changes) + (_git(root, "diff", "HEAD", "--binary") or b"")
+    difference = b"\0".join(changes) + (_git(root, "diff", "HEAD", "--binary", *paths) or b"")
     return f"{commit}+dirty.{digest_of(difference)[:12]}"
 
 

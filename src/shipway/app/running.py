@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from shipway.app.opened import Opened
-from shipway.app.origin import code
+from shipway.app.origin import code, code_of
 from shipway.app.owner import is_dead, this_process
 from shipway.errors import ConflictError, NotFoundError, ShipwayError, UsageError
 from shipway.pipeline.engine import Engine, open_run, outputs_of
@@ -19,8 +19,8 @@ from shipway.pipeline.plan import Plan
 from shipway.pipeline.retry import Clock
 from shipway.pipeline.session import CANCEL, Session, take
 from shipway.pipeline.stagework import Tools
-from shipway.specs.jobs import JobHandle
-from shipway.specs.runs import Event, Run, RunState, StageRow
+from shipway.specs.jobs import JobHandle, JobState
+from shipway.specs.runs import Event, Run, RunState, StageRow, StageState
 from shipway.specs.trees import Digest, digest_of
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     jobs: int = 2
     endpoints: tuple[str, ...] | None = None
     """Where to ship to; None: every endpoint of the project."""
+    code: str | None = None
+    """The code that the run began with, taken down if anything is to be made or shipped; whoever goes on with it may find another commit."""
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,32 +77,40 @@ def run(opened: Opened, request: Request, observer: Observer) -> Report:
 
 def resume(opened: Opened, run_id: str, observer: Observer) -> Report:
     """Take up a run whose driver died. Raises ConflictError while it lives or if the project is no longer what it was."""
-    left = opened.journal.get(run_id)
-    if left.state.terminal:
-        raise UsageError(f"run {run_id} has ended: {left.state}", hint="`shipway run` begins a new one")
+    left = _not_ended(opened, run_id)
     request = request_of(left)
     resumed = Opened(opened.root, request.overrides)
     planned = resumed.planner.plan(request.selection)
-    if _asked(planned, request) != left.plan:
+    if _asked(resumed, planned, request) != left.plan:
         raise ConflictError(
             f"the project has changed since run {run_id} began",
             hint=f"`shipway run` begins a new run with the files as they are; `shipway cancel {run_id}` ends the old one",
         )
     lease = take(resumed.journal, run_id, this_process().name, dead=is_dead)
     with Session(resumed.journal, left, lease, at=crash_point, observer=observer) as session:
+        _not_ended(resumed, run_id)  # its driver may have come to the end while we planned
         drive(resumed, session, planned, request)
     return report(resumed, run_id)
+
+
+def _not_ended(opened: Opened, run_id: str) -> Run:
+    found = opened.journal.get(run_id)
+    if found.state.terminal:
+        raise UsageError(f"run {run_id} has ended: {found.state}", hint="`shipway run` begins a new one")
+    return found
 
 
 def drive(opened: Opened, session: Session, planned: Plan, request: Request) -> None:
     """Make the model and, for `ship`, deliver it; whatever happens, the journal and the tracker hear how it ended."""
     from shipway.app.tracked import Tracked
 
-    tracked = Tracked(opened, session, active=opened.tracked and not planned.all_hit)
+    # If an earlier driver has made all there was to make, the tracker still has to hear of the end.
+    something = not planned.all_hit or bool(opened.journal.stages(session.run.id))
+    tracked = Tracked(opened, session, active=opened.tracked and something)
     session.observe(tracked.saw)
     try:
-        if not planned.all_hit:
-            tracked.begin(code(opened.root))
+        if something:
+            tracked.begin(code_of(opened, session.run))
         engine = Engine(opened.planner, _tools(opened, tracked), jobs=request.jobs)
         results = engine.make(session, planned, tracked.result)
         placer = Placer(opened.root, opened.home, opened.store, opened.views, opened.scanner)
@@ -117,7 +127,7 @@ def drive(opened: Opened, session: Session, planned: Plan, request: Request) -> 
         raise
     finally:
         opened.planner.inputs.save()
-        if session.lost is None:
+        if session.lost is None and session.run.state.terminal:
             tracked.end(session.run.state)
 
 
@@ -132,7 +142,7 @@ def cancel(opened: Opened, run_id: str) -> Run:
         opened.journal.note(run_id, CANCEL, {})
         return left
     with Session(opened.journal, left, lease, at=crash_point, observer=_nobody) as session:
-        _stop_jobs(opened, run_id)
+        _stop_stages(opened, session)
         return session.finish(RunState.CANCELLED, "cancelled after its driver had died")
 
 
@@ -224,19 +234,23 @@ def _tools(opened: Opened, tracked: "Tracked") -> Tools:
 
 def _new_run(opened: Opened, planned: Plan, request: Request) -> Run:
     now = time.time()
+    began_with = code(opened) if request.verb == "ship" or not planned.all_hit else None
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(now))
     return Run(
         id=f"{stamp}-{os.urandom(2).hex()}",
         project=opened.project.name,
-        plan=_asked(planned, request),
-        request=msgspec.to_builtins(request),
+        plan=_asked(opened, planned, request),
+        request=msgspec.to_builtins(msgspec.structs.replace(request, code=began_with)),
         created=now,
     )
 
 
-def _asked(planned: Plan, request: Request) -> Digest:
-    """What names a run's plan: the stages and files, and whether and where to ship."""
-    return digest_of(msgspec.json.encode((planned.digest, request.verb, request.endpoints)))
+def _asked(opened: Opened, planned: Plan, request: Request) -> Digest:
+    """What names a run's plan: the stages and files, and whether, on which terms and where to ship."""
+    project = opened.project
+    terms = (project.model, project.gate, project.endpoints) if request.verb == "ship" else ()
+    asked = (planned.digest, request.verb, request.endpoints, terms)
+    return digest_of(msgspec.json.encode(asked, order="deterministic"))
 
 
 def request_of(run: Run) -> Request:
@@ -253,10 +267,18 @@ def _write_end(session: Session, error: BaseException) -> None:
         session.finish(RunState.FAILED, error.message if isinstance(error, ShipwayError) else repr(error))
 
 
-def _stop_jobs(opened: Opened, run_id: str) -> None:
-    for job in opened.journal.jobs(run=run_id):
-        if job.run == run_id and not job.state.terminal and job.handle is not None:
-            opened.backend(job.site).remove(JobHandle.parse(job.handle))
+def _stop_stages(opened: Opened, session: Session) -> None:
+    """End what a dead driver left of its run, and write that down."""
+    run, now = session.run.id, time.time()
+    for job in opened.journal.jobs(run=run):
+        if job.run == run and not job.state.terminal:
+            backend = opened.backend(job.site)
+            # A driver that died right after submitting had no time to write the handle down; by its id the job is known as well.
+            backend.remove(JobHandle(backend.name, job.id) if job.handle is None else JobHandle.parse(job.handle))
+            session.save_job(msgspec.structs.replace(job, state=JobState.CANCELLED, ended=now))
+    for row in opened.journal.stages(run):
+        if not row.state.terminal:
+            session.save_stage(msgspec.structs.replace(row, state=StageState.CANCELLED, ended=now))
 
 
 def _nobody(event: Event) -> None:

@@ -37,10 +37,10 @@ def deliver(
     """Ship what a run has made, and end the run as held if the gate says so."""
     project = opened.project
     model = model_of(project)
-    made = results[opened.planner.graph.maker[model.path]]
-    origin = triple(opened, made)
+    maker = opened.planner.graph.maker[model.path]
+    made, environment = results[maker], project.stage(maker).environment
+    origin = triple(opened, session.run, made)
     tracked.triple(origin)
-    environment = project.stage(made.stage).environment
     dock = Dock(
         project=project,
         store=opened.store,

@@ -67,7 +67,8 @@ class Tracked:
         from shipway.pipeline.metrics import load_metrics
         from shipway.pipeline.parcels import post_artifact, post_metrics, post_params
 
-        journal, lease, stage = self._opened.journal, self._session.lease, self._opened.project.stage(result.stage)
+        # By the name here: where stages were renamed, the result was made under another one.
+        journal, lease, stage = self._opened.journal, self._session.lease, self._opened.project.stage(name)
         post_params(journal, lease, result.parts.params, once=f"params/{name}")
         found = load_metrics(
             self._opened.store, {path: result.outputs[path] for path in stage.metrics}, at=result.ended

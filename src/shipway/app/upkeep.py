@@ -6,6 +6,7 @@ from datetime import timedelta
 import msgspec
 
 from shipway.app.opened import Opened
+from shipway.pipeline.engine import PINNED
 from shipway.pipeline.feed import Feed, Flushed
 from shipway.pipeline.place import linked
 from shipway.specs.models import ModelVersion
@@ -64,11 +65,13 @@ def _roots(opened: Opened) -> Iterator[Digest]:
 
 
 def _journal_roots(opened: Opened) -> Iterator[Digest]:
-    """What runs printed, and what waits for the tracker."""
+    """What runs printed, what those under way will read, and what waits for the tracker."""
     for run in opened.journal.list(limit=1_000_000):
         for event in opened.journal.events(run.id):
             if event.kind == "logs":
                 yield Digest(str(event.data["digest"]))
+            if event.kind == PINNED and not run.state.terminal:
+                yield from msgspec.convert(event.data["trees"], list[Digest])
     for parcel in opened.journal.parcels():
         if "tree" in parcel.data:
             yield Digest(str(parcel.data["tree"]))

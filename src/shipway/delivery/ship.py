@@ -114,7 +114,7 @@ class _Shipping:
 
     def _judge(self) -> Judged:
         evaluate = self._model.evaluate
-        metrics = {} if evaluate is None else self._metrics(self._goods.results[evaluate])
+        metrics = {} if evaluate is None else self._metrics(evaluate, self._goods.results[evaluate])
         champion = self._dock.registry.resolve(self._model.name, CHAMPION)
         rival = None if champion is None else self._champion_metrics(champion, metrics)
         verdict = judge(self._dock.project.gate, metrics, rival)
@@ -141,10 +141,10 @@ class _Shipping:
             stage=dock.project.stage(evaluate),
             outputs={**outputs, self._model.path: champion.tree},
         )
-        return self._metrics(dock.bring(self._session, task))
+        return self._metrics(evaluate, dock.bring(self._session, task))
 
-    def _metrics(self, result: StageResult) -> Mapping[str, float]:
-        paths = self._dock.project.stage(result.stage).metrics
+    def _metrics(self, stage: str, result: StageResult) -> Mapping[str, float]:
+        paths = self._dock.project.stage(stage).metrics
         return load_metrics(self._dock.store, {path: result.outputs[path] for path in paths}, at=result.ended).values
 
     # Register

@@ -17,6 +17,9 @@ from shipway.specs.runs import Event, Run, RunState, StageRow, StageState
 from shipway.specs.stages import Hit, StageResult
 from shipway.specs.trees import Digest
 
+PINNED = "pinned"
+"""The event that names the trees which a run will still read."""
+
 
 class Owner(NamedTuple):
     """Who drives: the text that stands in the lease, and how to tell that another owner's process is gone for sure."""
@@ -45,18 +48,18 @@ class Engine:
         """
         unfinished = self._sweep(session)
         plan = msgspec.structs.replace(plan, stages=tuple(_reopened(planned, unfinished) for planned in plan.stages))
-        self._pin(plan)
+        self._pin(session, plan)
         return _Making(self, session, finished).all(plan)
 
     def bring(self, session: Session, task: Task) -> StageResult:
         """Bring one more task to its result in the same run; it fails and is interrupted as a stage of a plan is."""
         return _Making(self, session, lambda name, result: None).one(task)
 
-    def _pin(self, plan: Plan) -> None:
-        """Store what the project holds now, so that no edit reaches a run that has begun."""
-        for planned in plan.stages:
-            if planned.state is not Hit.HIT:
-                self.planner.inputs.snapshot(self.planner.graph.stages[planned.stage])
+    def _pin(self, session: Session, plan: Plan) -> None:
+        """Store what the project holds now, so that no edit reaches a run that has begun, and have it kept until the run ends."""
+        stages = [self.planner.graph.stages[planned.stage] for planned in plan.stages if planned.state is not Hit.HIT]
+        if pinned := [tree for stage in stages for tree in self.planner.inputs.snapshot(stage)]:
+            session.note(PINNED, trees=[*pinned])
 
     def _sweep(self, session: Session) -> frozenset[Digest]:
         """

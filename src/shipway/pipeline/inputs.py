@@ -76,12 +76,14 @@ class Inputs:
                 self._sources[stage.name] = tuple(self._scan(stage))
             return self._sources[stage.name]
 
-    def snapshot(self, stage: Stage) -> None:
-        """Store what the project holds for this stage, so that later edits cannot reach the run. Raises ConflictError."""
+    def snapshot(self, stage: Stage) -> list[Digest]:
+        """Store what the project holds for this stage, so that later edits cannot reach the run, and return its trees. Raises ConflictError."""
         for source in self.sources(stage):
             if not self._store.has_tree(source.scan.digest):
                 self._store.put_tree(source.scan.tree, source.root, digest=source.scan.digest)
-        self._parameter_mount(stage)
+        parameters = self._parameter_mount(stage)
+        trees = [source.scan.digest for source in self.sources(stage)]
+        return trees if parameters is None else [*trees, parameters.tree]
 
     def resolve(self, stage: Stage, outputs: Mapping[str, Digest]) -> Resolved | None:
         """

@@ -112,7 +112,7 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
 
     def stage(self, name: str) -> Stage:
         """Raises KeyError."""
-        return next(stage for stage in self.stages if stage.name == name)
+        return {stage.name: stage for stage in self.stages}[name]
 
 
 class KeyParts(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,7 +131,7 @@ class KeyParts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StageResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What a key leads to: the trees that the stage made, and where and when. Times are seconds since the epoch."""
+    """What a key leads to: the trees that the stage made, and where and when. Times are seconds since the epoch; `stage` is its name then."""
 
     key: Digest
     stage: str
