@@ -92,14 +92,14 @@ def shipway() -> Shipway:
 @pytest.fixture(scope="session")
 def make_harbour(shipway: Shipway) -> Iterator[Callable[..., Path]]:
     """
-    Returns a function that copies the project `tests/harbour` to a directory and gives its endpoint a free port.
+    Returns a function that copies a project, `tests/harbour` if no other is named, to a directory and gives its endpoint a free port.
 
     Keyword arguments replace what stands in its shipway.yaml; whatever still runs at the end of the tests is ended.
     """
     made: list[Path] = []
 
-    def make(root: Path, **replaced: str) -> Path:
-        shutil.copytree(HARBOUR, root)
+    def make(root: Path, source: Path = HARBOUR, **replaced: str) -> Path:
+        shutil.copytree(source, root, ignore=shutil.ignore_patterns("__pycache__"))
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]

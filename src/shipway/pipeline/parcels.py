@@ -1,7 +1,7 @@
 """Parcels: what the tracker has to be told, put into the journal by the engine and handed to the tracker later, in order."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -25,15 +25,23 @@ def post_start(journal: Journal, lease: Lease, *, name: str, tags: Mapping[str, 
 
 
 def post_params(journal: Journal, lease: Lease, params: Mapping[str, JsonValue], *, once: str = PARAMS) -> None:
-    """Parameters; text as it is, anything else as JSON."""
+    """Parameters, each value under its dotted key; text as it is, anything else as JSON."""
     if params:
         import msgspec
 
         texts = {
             name: value if isinstance(value, str) else msgspec.json.encode(value).decode()
-            for name, value in params.items()
+            for name, value in _flat(params)
         }
         journal.post(lease, PARAMS, dict(texts), once=once)
+
+
+def _flat(params: Mapping[str, JsonValue], prefix: str = "") -> Iterator[tuple[str, JsonValue]]:
+    for name, value in params.items():
+        if isinstance(value, dict) and value:
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
 
 
 def post_metrics(journal: Journal, lease: Lease, metrics: Sequence[TrackedMetric], *, once: str) -> None:

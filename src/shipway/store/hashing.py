@@ -71,7 +71,7 @@ class Scanner:
         if summary is not None:
             return Scan(summary, exact=found.exact, tree=lambda: self._rebuild(real, found.rows, summary))
         tree, sure = self._hash(real, found.rows, whole=files is None and not exclude)
-        hashed = Summary(tree.digest, *_counts(tree), _has_code(found.rows))
+        hashed = Summary(tree.digest, *_counts(tree), _has_code(real, found.rows))
         if sure:
             memory.summarise(signature, hashed)
         return Scan(hashed, exact=found.exact, tree=lambda: tree)
@@ -183,5 +183,6 @@ def _counts(tree: Tree) -> tuple[int, int]:
     return len(sizes), sum(sizes)
 
 
-def _has_code(rows: Sequence[Row]) -> bool:
-    return any(stat.S_ISREG(row[5]) and (row[5] & 0o100 or row[0].endswith(CODE_SUFFIXES)) for row in rows)
+def _has_code(root: str, rows: Sequence[Row]) -> bool:
+    named = ((root if row[0] == ROOT else row[0], row[5]) for row in rows)  # a single file bears the root's name
+    return any(stat.S_ISREG(mode) and (mode & 0o100 or path.endswith(CODE_SUFFIXES)) for path, mode in named)

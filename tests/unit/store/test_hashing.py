@@ -71,6 +71,12 @@ def test_a_script_is_code(scanner: Scanner, root: Path, name: str) -> None:
     assert scanner.scan(root).code
 
 
+def test_a_single_file_is_code_by_its_own_name(scanner: Scanner, root: Path) -> None:
+    for name, code in (("alone.py", True), ("alone.csv", False)):
+        (root / name).write_text("1\n")
+        assert scanner.scan(root / name).code is code
+
+
 @pytest.mark.parametrize(
     "name", ["__pycache__/x.txt", "x.pyc", ".git/HEAD", ".DS_Store", ".shipway/x", "s/.ipynb_checkpoints/x"]
 )
