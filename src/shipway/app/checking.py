@@ -11,7 +11,7 @@ from shipway.app.opened import Opened
 from shipway.errors import ShipwayError
 from shipway.pipeline.graph import Selection
 from shipway.pipeline.stagework import refuse_what_lacks
-from shipway.specs.stages import Stage
+from shipway.specs.stages import EndpointSpec, Stage
 
 _LOW_SPACE = 1_000_000_000
 
@@ -44,13 +44,17 @@ def _looks(opened: Opened) -> Iterator[Finding]:
     yield _look("journal", lambda: opened.journal.list(limit=1))
     yield _look("plan", lambda: opened.planner.plan(Selection()))
     for spec in endpoints:
-        yield _look(f"endpoint {spec.name}", opened.endpoint(spec).rollout)
+        yield _look(f"endpoint {spec.name}", partial(_rollout, opened, spec))
     yield _git(opened)
     yield _space(opened)
 
 
 def _site(opened: Opened, stage: Stage) -> None:
     refuse_what_lacks(stage, opened.backend(stage.site))
+
+
+def _rollout(opened: Opened, spec: EndpointSpec) -> None:
+    opened.endpoint(spec).rollout()
 
 
 def _look(what: str, act: Callable[[], object]) -> Finding:

@@ -31,7 +31,13 @@ class Tracked:
     def _feed(self) -> "Feed":
         from shipway.pipeline.feed import Feed
 
-        return Feed(self._opened.journal, lambda: self._opened.tracking[0], self._opened.store)
+        opened, note = self._opened, self._session.note
+        return Feed(
+            opened.journal,
+            lambda: opened.tracking[0],
+            opened.store,
+            note=lambda run, kind, data: note(kind, **data),
+        )
 
     @property
     def id(self) -> str | None:

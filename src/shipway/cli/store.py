@@ -19,7 +19,12 @@ def store_command() -> None:
 @store_command.command("gc")
 @click.option("--delete", is_flag=True, help="Really remove it; without this it is only counted.")
 @click.option(
-    "--grace", type=click.FloatRange(0), default=24.0, show_default=True, metavar="HOURS", help="Keep what is younger."
+    "--grace",
+    type=click.FloatRange(0, 1_000_000),
+    default=24.0,
+    show_default=True,
+    metavar="HOURS",
+    help="Keep what is younger.",
 )
 @in_project
 @as_json

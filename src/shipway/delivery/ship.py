@@ -212,7 +212,12 @@ class _Shipping:
         """The endpoint's own file of samples, else those that the evaluate stage wrote."""
         dock, evaluate = self._dock, self._model.evaluate
         if spec.samples is not None:
-            return (Path(dock.project.root) / spec.samples).read_bytes()
+            try:
+                return (Path(dock.project.root) / spec.samples).read_bytes()
+            except OSError as error:
+                raise UsageError(
+                    f"the samples {spec.samples} of endpoint {spec.name} cannot be read: {error}"
+                ) from error
         if evaluate is None or (path := dock.project.stage(evaluate).samples) is None:
             return None
         entry = dock.store.tree(self._goods.results[evaluate].outputs[path]).entries[0]

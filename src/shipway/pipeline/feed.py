@@ -41,7 +41,7 @@ class Flushed(msgspec.Struct, frozen=True, kw_only=True):
 
 class Feed:
     """
-    One for each driver. `tracker` is called at the first need only.
+    One for each driver. `tracker` is called at the first need only; `note` writes an event of a run down, and may show it to somebody as well.
 
     The engine posts parcels (`pipeline.parcels`), calls `watch(run)` once there is time to import a tracker, and at the end `drain` and `close`.
     """
@@ -52,12 +52,14 @@ class Feed:
         tracker: Callable[[], Tracker],
         store: Store,
         *,
+        note: Callable[[str, str, Mapping[str, JsonValue]], object] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._journal = journal
         self._store = store
         self._make = tracker
         self._tracker: Tracker | None = None
+        self._note = note or journal.note
         self._clock = clock
         self._ids: dict[str, str] = {}
         self._watched: list[str] = []
@@ -229,7 +231,7 @@ class Feed:
     def _remember(self, run: str, tracked: str, *, replaces: str | None = None) -> None:
         """Write the id down. The first one stands for all drivers, unless it is replaced by name."""
         if replaces is not None or self._recorded(run) is None:
-            self._journal.note(run, TRACKED, {"id": tracked, "replaces": replaces})
+            self._note(run, TRACKED, {"id": tracked, "replaces": replaces})
         self._ids[run] = self._recorded(run) or tracked
 
     def _recorded(self, run: str) -> str | None:
@@ -247,7 +249,7 @@ class Feed:
     # What went wrong
 
     def _drop(self, parcel: Parcel, why: str) -> None:
-        self._journal.note(parcel.run, DROPPED, {"kind": parcel.kind, "reason": why})
+        self._note(parcel.run, DROPPED, {"kind": parcel.kind, "reason": why})
 
     def _hold(self, run: str, error: Exception) -> None:
         """Leave the server alone for a while; the first failure in a row is noted."""
@@ -257,7 +259,7 @@ class Feed:
         if first:
             message = error.message if isinstance(error, ShipwayError) else repr(error)
             with contextlib.suppress(ShipwayError):  # the journal is away as well? the engine hears of that by itself
-                self._journal.note(run, AWAY, {"reason": message})
+                self._note(run, AWAY, {"reason": message})
 
     def _left(self) -> int:
         return sum(len(self._journal.parcels(run=run)) for run in self._watched)

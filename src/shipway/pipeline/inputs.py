@@ -9,7 +9,7 @@ from typing import Protocol
 
 import msgspec
 
-from shipway.errors import ConfigError, StageError
+from shipway.errors import ConfigError, StageError, UnsafePathError
 from shipway.pipeline.graph import Graph
 from shipway.specs.globs import glob_head, is_glob, matches, reaches, within
 from shipway.specs.jobs import Mount
@@ -166,13 +166,13 @@ class Inputs:
     def _scan(self, stage: Stage) -> Iterator[Source]:
         if stage.inputs is None:
             files = [path for path in self._git_files if self._is_plain_input(path, stage)]
-            yield self._source(ROOT, ROOT, self._scanner.scan(self._root, files=files))
+            yield self._source(ROOT, ROOT, files=files)
             return
         for path in stage.inputs:
             if is_glob(path):
                 files = [found for found in self._glob(path) if self._is_plain_input(found, stage)]
                 if files:
-                    yield self._source(path, ROOT, self._scanner.scan(self._root, files=files))
+                    yield self._source(path, ROOT, files=files)
             elif path == PARAMS_FILE:
                 if self._is_plain_input(path, stage):
                     yield from self._scan_path(path)
@@ -187,11 +187,18 @@ class Inputs:
                 return
             raise ConfigError([f"input {path!r} is not there"], hint="make it, or take it out of the stage's inputs")
         exclude = [out if path == ROOT else out[len(path) + 1 :] for out in inside]
-        yield self._source(path, path, self._scanner.scan(root, exclude=exclude))
+        yield self._source(path, path, exclude=exclude)
 
-    def _source(self, path: str, mount: str, scan: Scan) -> Source:
+    def _source(
+        self, path: str, mount: str, *, files: Sequence[str] | None = None, exclude: Sequence[str] = ()
+    ) -> Source:
         root = self._root if mount == ROOT else self._root / mount
-        return Source(path=path, mount=mount, root=root, scan=scan)
+        try:
+            return Source(
+                path=path, mount=mount, root=root, scan=self._scanner.scan(root, files=files, exclude=exclude)
+            )
+        except UnsafePathError as error:
+            raise ConfigError([f"input {path!r}: {error.message}"], hint=error.hint) from error
 
     def _makes(self, path: str) -> bool:
         """Whether the path is an output or lies in one."""
@@ -226,11 +233,14 @@ class Inputs:
         """Every file that git tracks or would track."""
         import subprocess  # late: most stages name their inputs
 
-        listed = subprocess.run(
-            ["git", "-C", str(self._root), "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-            capture_output=True,
-            check=False,
-        )
+        words = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+        try:
+            listed = subprocess.run(["git", "-C", str(self._root), *words], capture_output=True, check=False)
+        except FileNotFoundError as error:
+            raise ConfigError(
+                ["git is not installed, and a stage leaves its inputs out"],
+                hint="install it, or name the stage's inputs in shipway.yaml",
+            ) from error
         if listed.returncode:
             raise ConfigError(
                 [f"{self._root} is not in a git repository, and a stage leaves its inputs out"],

@@ -63,7 +63,7 @@ class Session:
         """Show all further events to one more."""
         self._observers.append(observer)
 
-    def note(self, kind: str, **data: JsonValue) -> None:
+    def note(self, kind: str, /, **data: JsonValue) -> None:
         """Write an event down and show it to whoever looks on."""
         event = self._journal.note(self.run.id, kind, data)
         for observer in tuple(self._observers):

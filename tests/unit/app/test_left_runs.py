@@ -12,10 +12,10 @@ import pytest
 
 from shipway.app import running, upkeep
 from shipway.app.opened import Opened
-from shipway.errors import UsageError
+from shipway.errors import UnavailableError, UsageError
 from shipway.pipeline import session
 from shipway.specs.jobs import JobState
-from shipway.specs.runs import RunState, StageState
+from shipway.specs.runs import Event, RunState, StageState
 from shipway.tracking.memory import MemoryTracker, TrackedRun
 
 MakeProject = Callable[..., Path]
@@ -183,3 +183,18 @@ def test_stages_that_were_renamed_are_shipped_from_the_store(
     done = shipway(harbour, "ship")
     assert done.returncode == 0, done.stderr
     assert "fit: cached" in done.stderr
+
+
+class Away(MemoryTracker):
+    """A tracking server that does not answer."""
+
+    def start(self, run: str, **named: Any) -> str:
+        raise UnavailableError("nobody is there")
+
+
+def test_whoever_looks_on_is_told_that_the_tracker_does_not_answer(make_project: MakeProject) -> None:
+    opened = Opened(make_project(TRACKED.replace("NAME", "old"), {"in.txt": "", "other": "1"}))
+    opened.__dict__["tracking"] = (Away(), None)
+    events: list[Event] = []
+    assert running.run(opened, running.Request(), events.append).run.state is RunState.SUCCEEDED
+    assert [event.data["reason"] for event in events if event.kind == "tracking away"] == ["nobody is there"]

@@ -7,7 +7,7 @@ import pytest
 
 from shipway.app import running
 from shipway.app.opened import Opened
-from shipway.errors import StageFailedError
+from shipway.errors import ConfigError, StageFailedError
 from shipway.pipeline.graph import Selection
 
 MakeProject = Callable[..., Path]
@@ -78,3 +78,19 @@ def test_a_failed_command_with_words_that_no_file_can_be_named_is_told_like_any_
     root = make_project(file)
     with pytest.raises(StageFailedError, match="exit code 3"):
         running.run(Opened(root), running.Request(), lambda event: None)
+
+
+def test_a_link_that_leaves_an_input_is_told_with_that_input(make_project: MakeProject) -> None:
+    root = project_that_lists(make_project, "[data]", {"data/a": ""})
+    (root / "data" / "away").symlink_to("/etc/hostname")
+    with pytest.raises(ConfigError, match=r"input 'data': link 'away'"):
+        Opened(root).planner.plan(Selection())
+
+
+def test_a_missing_git_is_told_in_words(make_project: MakeProject, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = project_that_lists(make_project, "INPUTS", {"a": ""})
+    file = root / "shipway.yaml"
+    file.write_text(file.read_text().replace("inputs: INPUTS, ", ""))
+    monkeypatch.setenv("PATH", "/nonexistent")
+    with pytest.raises(ConfigError, match="git is not installed"):
+        Opened(root).planner.plan(Selection())
