@@ -1,6 +1,9 @@
 """`shipway demo`."""
 
+import shutil
+import sys
 from pathlib import Path
+from shlex import quote
 
 import click
 
@@ -8,12 +11,20 @@ from shipway.app import demo, running, serving
 from shipway.app.opened import Opened
 from shipway.cli.endpoints import print_answer
 from shipway.cli.options import as_json
-from shipway.cli.output import print_json, progress, seconds
+from shipway.cli.output import print_json, seconds
+from shipway.cli.run import watching
 from shipway.delivery.predict import predict
 from shipway.delivery.ship import model_of
 from shipway.specs.runs import RunState, StageState
 
 _PICTURE = "data/raw/7"
+
+
+def command() -> str:
+    """How the one at the keyboard can call Shipway: by its name where PATH finds this very program, else as it was called."""
+    called, found = Path(sys.argv[0]), shutil.which("shipway")
+    is_found = found is not None and called.exists() and Path(found).samefile(called)
+    return "shipway" if is_found else quote(str(called))
 
 
 @click.command("demo")
@@ -27,9 +38,10 @@ def demo_command(directory: Path, json: bool) -> int:
     """
     fresh = demo.prepare(directory)
     click.echo(f"{'copied the digits example to' if fresh else 'using the demo in'} {directory}", err=json)
-    click.echo(f"$ shipway ship -C {directory}", err=json)
+    shipway = command()
+    click.echo(f"$ {shipway} ship -C {quote(str(directory))}", err=json)
     opened = Opened(directory)
-    with progress(json=json) as watch:
+    with watching(opened, json=json) as watch:
         report = running.run(opened, running.Request(verb="ship"), watch)
     if report.run.state is RunState.HELD:
         if json:
@@ -44,9 +56,10 @@ def demo_command(directory: Path, json: bool) -> int:
         print_json({"report": report, "url": url, "picture": str(picture), "answer": answer})
         return 0
     click.echo(f"shipped in {took}; {cached} of {len(report.stages)} stages came from the store")
-    click.echo(f"\n$ shipway predict {spec.name} -f {picture}")
+    project = f"-C {quote(str(directory))}"
+    click.echo(f"\n$ {shipway} predict {project} {spec.name} -f {quote(str(picture))}")
     print_answer(answer)
-    click.echo(f"\nserving at   {url}   (open it and draw on a picture of your own)")
-    click.echo(f"what was run  shipway show -C {directory}")
-    click.echo(f"stop it all   shipway endpoints -C {directory} --remove {spec.name}")
+    click.echo(f"\nserving at    {url}   (open it and choose a picture of your own)")
+    click.echo(f"what was run  {shipway} show {project}")
+    click.echo(f"stop it all   {shipway} endpoints {project} --remove {spec.name}")
     return 0

@@ -19,4 +19,4 @@ def init_command(directory: Path, json: bool) -> None:
     if json:
         print_json({"written": str(written)})
         return
-    click.echo(f"wrote {written.name}; read it, then: shipway check")
+    click.echo(f"wrote {written.name}; read it, put its outputs into .gitignore, then: shipway check")

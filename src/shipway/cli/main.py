@@ -83,15 +83,13 @@ def _exit_code() -> int:
     try:
         code = shipway.main(standalone_mode=False)
         return code if isinstance(code, int) else 0
-    except click.exceptions.Abort:
-        return _say("cancelled", None, 130)
-    except KeyboardInterrupt:
+    except (click.exceptions.Abort, KeyboardInterrupt):
         return _say("cancelled", None, 130)
     except click.ClickException as error:
         error.show()
         return 2
     except ShipwayError as error:
-        return _say(error.message, error.hint, exit_code(error))
+        return _say(_told(error), error.hint, exit_code(error))
     except BrokenPipeError:
         sys.stderr.close()  # whoever read our output has gone; say nothing more
         return 0
@@ -104,6 +102,12 @@ def exit_code(error: ShipwayError) -> int:
     if isinstance(error, UsageError | ConfigError | NotFoundError):
         return 2
     return 4 if error.transient else 1
+
+
+def _told(error: ShipwayError) -> str:
+    if isinstance(error, ConfigError) and len(error.problems) > 1:
+        return "\n".join([f"{len(error.problems)} faults", *(f"  {problem}" for problem in error.problems)])
+    return error.message
 
 
 def _say(message: str, hint: str | None, code: int) -> int:

@@ -34,6 +34,10 @@ def seconds(duration: float | None) -> str:
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+def things(number: int) -> str:
+    return "1 thing" if number == 1 else f"{number} things"
+
+
 def moment(at: float | None) -> str:
     return "" if at is None else time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
 
@@ -59,30 +63,40 @@ class Lines:
     """Shows a run as it happens, a line for each thing that a person wants to know, on stderr so that stdout stays for results."""
 
     def __init__(self) -> None:
+        self._texts = _TEXTS
         self._began: dict[str, float] = {}
+        self.failed: list[tuple[str, str]] = []
+        """Run and stage of each stage that failed."""
 
     def __call__(self, event: Event) -> None:
+        if event.kind == "job":
+            self._began[str(event.data["stage"])] = event.at  # not earlier: making its environment is not its time
         if event.kind == "stage":
             self._stage(event)
-        elif (text := _TEXTS.get(event.kind)) is not None:
-            click.echo(text(event.data), err=True)
+        elif (text := self._texts.get(event.kind)) is not None:
+            self.say(text(event.data))
+
+    def say(self, text: str) -> None:
+        click.echo(text, err=True)
 
     def _stage(self, event: Event) -> None:
         name, state = str(event.data["stage"]), str(event.data["state"])
         if state == "running":
             self._began[name] = event.at
             return
+        if state == "failed":
+            self.failed.append((event.run, name))
         took = f"  {seconds(event.at - self._began[name])}" if name in self._began and state == "succeeded" else ""
         reason = f"  {event.data['reason']}" if "reason" in event.data else ""
-        click.echo(f"{mark(state)} {name}: {state}{took}{reason}", err=True)
+        self.say(f"{mark(state)} {name}: {state}{took}{reason}")
 
 
 def verdict_lines(data: Mapping[str, Any]) -> str:
     versus = f" against champion {data['champion']}" if data["champion"] else ""
     lines = [f"{mark(_OUTCOMES[data['outcome']])} gate: {data['outcome']}{versus}"]
     for condition in data["conditions"]:
-        numbers = [condition[side] for side in ("left", "right")]
-        shown = f"  ({', '.join(f'{number:.6g}' for number in numbers if number is not None)})" if any(numbers) else ""
+        numbers = [f"{condition[side]:.6g}" for side in ("left", "right") if condition[side] is not None]
+        shown = f"  ({', '.join(numbers)})" if numbers else ""
         note = f"  {condition['note']}" if condition["note"] else ""
         lines.append(f"    {mark(_OUTCOMES[condition['outcome']])} {condition['text']}{shown}{note}")
     return "\n".join(lines)
@@ -101,12 +115,12 @@ _TEXTS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "released": _released,
     "rolled back": lambda data: f"{mark('failed')} endpoint {data['endpoint']}: rolled back to {data['revision']}",
     "not rolled back": lambda data: f"{mark('failed')} endpoint {data['endpoint']}: {data['error']}",
-    "tracking-away": lambda data: f"  the tracker does not answer ({data['reason']}); what it has to be told is kept",
-    "tracking-dropped": lambda data: f"  the tracker takes no {data['kind']}: {data['reason']}",
+    "tracking away": lambda data: f"  the tracker does not answer ({data['reason']}); what it has to be told is kept",
+    "tracking dropped": lambda data: f"  the tracker takes no {data['kind']}: {data['reason']}",
     "job": lambda data: f"{mark('running')} {data['stage']}: job {data['job'][:12]} on {data['site']}",
     "moved aside": lambda data: f"  moved aside what was in the way: {', '.join(data['paths'])} → {data['to']}",
     "tracking left": lambda data: (
-        f"  the tracker did not answer; `shipway track --flush` sends {data['parcels']} things later"
+        f"  {things(data['parcels'])} could not be told to the tracker yet; `shipway track --flush` does so later"
     ),
     "note": lambda data: f"  {data['text']}",
 }
@@ -117,6 +131,7 @@ class Live(Lines):
 
     def __init__(self) -> None:
         super().__init__()
+        self._texts = {kind: text for kind, text in _TEXTS.items() if kind != "job"}  # the live line says it
         from rich.console import Console
         from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -143,11 +158,18 @@ class Live(Lines):
             self._tasks[name] = self._progress.add_task(name)
         elif event.kind == "stage" and name in self._tasks:
             self._progress.remove_task(self._tasks.pop(name))
-        if event.kind != "job":
-            super().__call__(event)
+        super().__call__(event)
+
+    def say(self, text: str) -> None:
+        """Above the live lines. (click would write past rich to the terminal itself, into the middle of a live line.)"""
+        from rich.text import Text
+
+        self._progress.console.print(Text.from_ansi(text), soft_wrap=True)
 
 
 class Quiet:
+    failed: Sequence[tuple[str, str]] = ()
+
     def __call__(self, event: Event) -> None:
         """Nothing to see."""
 
@@ -166,7 +188,10 @@ class Plain(Lines):
         return None
 
 
-def progress(*, json: bool) -> "Quiet | Plain | Live":
+Watch = Quiet | Plain | Live
+
+
+def progress(*, json: bool) -> Watch:
     """What shows a run: nothing beside JSON, live at a terminal, else plain lines."""
     if json:
         return Quiet()

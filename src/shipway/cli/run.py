@@ -1,16 +1,22 @@
 """`shipway run` and `shipway ship`."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
 from shipway.app.opened import Opened
-from shipway.app.running import Request, run
+from shipway.app.running import Request, logs, run
 from shipway.cli.options import Command, as_json, in_project, overriding, selecting, selection
-from shipway.cli.output import print_json, progress, seconds
+from shipway.cli.output import Watch, print_json, progress, seconds
+from shipway.errors import ShipwayError, StageError
 from shipway.specs.runs import Run, RunState, StageState
 
 Words = tuple[str, ...]
+
+_LAST_LINES = 12
+"""Lines of a failed stage's output that are shown with the failure."""
 
 
 def _request_options(command: Command) -> Command:
@@ -46,8 +52,9 @@ def ship_command(directory: Path, json: bool, overrides: Words, jobs: int, endpo
 
 
 def _go(directory: Path, request: Request, *, json: bool) -> int:
-    with progress(json=json) as watch:
-        report = run(Opened(directory, request.overrides), request, watch)
+    opened = Opened(directory, request.overrides)
+    with watching(opened, json=json) as watch:
+        report = run(opened, request, watch)
     if json:
         print_json(report)
         return exit_of(report.run)
@@ -57,6 +64,28 @@ def _go(directory: Path, request: Request, *, json: bool) -> int:
         f"run {report.run.id} {report.run.state}: {_stages(len(report.stages))}, {cached} from the store, {took}"
     )
     return exit_of(report.run)
+
+
+@contextmanager
+def watching(opened: Opened, *, json: bool) -> Iterator[Watch]:
+    """What shows a run; where a stage fails, the end of what it printed comes with it."""
+    watch = progress(json=json)
+    try:
+        with watch:
+            yield watch
+    except StageError:
+        for run_id, stage in watch.failed:
+            click.echo(_last_words(opened, run_id, stage), nl=False, err=True)
+        raise
+
+
+def _last_words(opened: Opened, run_id: str, stage: str) -> str:
+    try:
+        printed = b"".join(logs(opened, opened.journal.get(run_id), stage, follow=False))
+    except ShipwayError:
+        return ""  # nothing is kept of it, or not any more
+    lines = printed.decode(errors="replace").splitlines()[-_LAST_LINES:]
+    return "".join(f"    {line}\n" for line in lines)
 
 
 def _stages(number: int) -> str:

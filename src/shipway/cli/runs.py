@@ -9,15 +9,17 @@ import click
 from shipway.app import running
 from shipway.app.opened import Opened
 from shipway.cli.options import as_json, in_project
-from shipway.cli.output import mark, moment, print_json, progress, seconds, table, verdict_lines
-from shipway.cli.run import exit_of
+from shipway.cli.output import mark, moment, print_json, seconds, table, verdict_lines
+from shipway.cli.run import exit_of, watching
 from shipway.specs.runs import Run, RunState, StageRow
 
 _run = click.argument("run", required=False)
 
 
 @click.command("runs")
-@click.option("-n", "--limit", type=click.IntRange(1), default=20, show_default=True, help="How many, newest first.")
+@click.option(
+    "-n", "--limit", type=click.IntRange(1, 1_000_000), default=20, show_default=True, help="How many, newest first."
+)
 @click.option("--reap", is_flag=True, help="End every run whose driver is gone, and its jobs.")
 @in_project
 @as_json
@@ -54,10 +56,11 @@ def show_command(directory: Path, json: bool, run: str | None, graph: Path | Non
         from shipway.app.drawing import draw
 
         graph.write_text(draw(opened.planner.graph, report.stages), encoding="utf-8")
+        click.echo(f"wrote {graph}", err=True)
     if json:
         print_json({**_builtins(report), "events": opened.journal.events(found.id)})
         return
-    click.echo(f"run {found.id}  {_state(opened, found)}  began {moment(found.created)}  took {_took(found)}")
+    click.echo(f"run {found.id}  {_state(opened, found)}  began {moment(found.created)}  {_lasted(found)}".rstrip())
     if found.error:
         click.echo(f"  {found.error}")
     _print_graph(opened, report.stages)
@@ -111,7 +114,7 @@ def resume_command(directory: Path, json: bool, run: str | None) -> int:
     """Go on with a run whose driver died, the newest such run if none is named."""
     opened = Opened(directory)
     found = running.find_run(opened, run) if run else running.newest_left(opened)
-    with progress(json=json) as watch:
+    with watching(opened, json=json) as watch:
         report = running.resume(opened, found.id, watch)
     if json:
         print_json(report)
@@ -134,6 +137,10 @@ def _verb(run: Run) -> str:
 
 def _took(run: Run) -> str:
     return seconds(None if run.ended is None else run.ended - run.created)
+
+
+def _lasted(run: Run) -> str:
+    return "" if run.ended is None else f"took {_took(run)}"
 
 
 def _last(rows: Sequence[StageRow]) -> str:

@@ -7,7 +7,7 @@ import click
 from shipway.app import upkeep
 from shipway.app.opened import Opened
 from shipway.cli.options import as_json, in_project
-from shipway.cli.output import print_json
+from shipway.cli.output import print_json, things
 
 
 @click.command("track")
@@ -22,7 +22,7 @@ def track_command(directory: Path, json: bool, flush: bool) -> int:
         if json:
             print_json({"waiting": waiting})
         else:
-            click.echo(f"{waiting} things wait for the tracker" + ("; --flush sends them" if waiting else ""))
+            click.echo(f"{things(waiting)} to tell the tracker" + ("; --flush does it" if waiting else ""))
         return 0
     done = upkeep.flush(opened, lambda sent, total: None)
     if json:

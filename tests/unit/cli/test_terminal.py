@@ -110,3 +110,11 @@ def test_what_is_shown_is_plain_where_it_is_piped(verb: str, typed: Any, tiny: P
     assert (said.code, said.err) == (0, "")
     assert "one" in said.out or verb == "runs"
     assert ESCAPE.decode() not in said.out
+
+
+def test_a_line_at_a_terminal_stands_on_its_own(shipway: Any, tiny: Path) -> None:
+    terminal = Terminal(shipway, tiny, "run")
+    seen = terminal.read()
+    assert terminal.close() == 0
+    said = next(line for line in seen.replace(b"\r\n", b"\n").split(b"\n") if b"one: succeeded" in line)
+    assert said.rpartition(b"\x1b[2K")[2].replace(b"\x1b[0m", b"").startswith(b"\x1b[32m\xe2\x9c\x93")
