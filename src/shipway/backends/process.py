@@ -94,10 +94,10 @@ class ProcessBackend(Backend):
 
     def collect(self, handle: JobHandle, store: Store) -> Mapping[str, Digest]:
         directory = self._find(handle)
-        status = self._status(directory)
-        if status.state is not JobState.SUCCEEDED:
-            raise StageError(f"job {handle} has not succeeded: it is {status.state}")
         with self._disk():  # another driver may remove it right now
+            status = self._status(directory)
+            if status.state is not JobState.SUCCEEDED:
+                raise StageError(f"job {handle} has not succeeded: it is {status.state}")
             request = _decode_request(directory.request.read_bytes())
             self._stager.check(_given(directory), directory.work)
             directory.note("checked")
@@ -107,16 +107,24 @@ class ProcessBackend(Backend):
         directory = self._directory(handle)
         if not directory.path.is_dir():
             return
+        try:
+            with self._disk():
+                self._remove(handle, directory)
+        except (NotFoundError, UnavailableError):
+            if directory.path.is_dir():
+                raise
+            # Another process has removed it meanwhile.
+
+    def _remove(self, handle: JobHandle, directory: JobDirectory) -> None:
         if directory.request.exists() and not self._status(directory).state.terminal:
             self.cancel(handle)
             self._await_end(handle, directory)
         self._throw_away_damage(directory)
-        with self._disk():
-            # Renamed first, so that nobody meets half a job.
-            gone = self._jobs / _private_name("gone")
-            directory.path.rename(gone)
-            delete(gone)
-            self._delete_leftovers(self._jobs, "gone")
+        # Renamed first, so that nobody meets half a job.
+        gone = self._jobs / _private_name("gone")
+        directory.path.rename(gone)
+        delete(gone)
+        self._delete_leftovers(self._jobs, "gone")
 
     def _stage(self, directory: JobDirectory, job: JobSpec) -> None:
         """Stage in private, then give it its name; whoever is second throws the own copy away."""

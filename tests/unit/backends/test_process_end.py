@@ -9,9 +9,10 @@ from datetime import timedelta
 import pytest
 
 from shipway.backends import launching, process, processes
+from shipway.backends.jobdir import JobDirectory
 from shipway.backends.processes import Identity
 from shipway.errors import UnavailableError
-from shipway.specs.jobs import Failure, JobHandle, JobState
+from shipway.specs.jobs import Failure, JobHandle, JobState, JobStatus
 
 from .conftest import Bench, dead
 
@@ -204,3 +205,19 @@ def test_a_wrapper_that_does_not_lead_its_group_runs_nothing(bench: Bench, monke
     done = subprocess.run(argv, cwd=bench.directory().work, capture_output=True, check=False)
     assert (done.returncode, done.stdout) == (1, b"")
     assert not bench.directory().claimed
+
+
+def test_a_job_that_another_process_removes_at_the_same_time_is_removed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.run("true")
+    handle = JobHandle("process", "t-1")
+    real = bench.directory().status
+
+    def overtaken(_: object) -> JobStatus:
+        process.delete(bench.directory().path)
+        return real()
+
+    monkeypatch.setattr(JobDirectory, "status", overtaken)
+    bench.backend.remove(handle)
+    assert bench.backend.status([handle])[handle].state is JobState.NOT_FOUND
