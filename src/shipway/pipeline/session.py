@@ -1,5 +1,6 @@
 """A driver's hold on one run: the lease that it keeps alive, what it writes down, and when it must stop."""
 
+import contextlib
 import threading
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -52,7 +53,8 @@ class Session:
     ) -> None:
         self._done.set()
         self._heart.join()
-        self._journal.release(self._lease)
+        with contextlib.suppress(ShipwayError):  # the journal is away? then the lease ends by itself
+            self._journal.release(self._lease)
 
     def lose(self, error: LeaseLostError) -> None:
         """Another driver has the run, or soon will: write nothing more."""

@@ -286,3 +286,15 @@ def test_retrying_ends_when_the_run_has_to_stop() -> None:
     with pytest.raises(ShipwayError, match="away"):
         retrying(call, Clock(now=time.time, sleep=time.sleep), stop=stop)
     assert calls == [1]
+
+
+def test_a_lease_that_cannot_be_given_back_does_not_fail_a_run_that_has_ended(
+    drivers: Drivers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = drivers.open()
+
+    def away(lease: object) -> None:
+        raise UnavailableError("the journal is away")
+
+    monkeypatch.setattr(opened.journal, "release", away)
+    assert running.run(opened, running.Request(), lambda event: None).run.state is RunState.SUCCEEDED
