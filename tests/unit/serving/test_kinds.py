@@ -310,6 +310,7 @@ def test_an_onnx_file_answers_as_the_estimator_that_it_came_from(tmp_path: Path)
     np.testing.assert_allclose(answer["probabilities"], estimator.predict_proba(ROWS), atol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
 def test_a_torchscript_file_answers_as_the_module_that_it_came_from(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     module = torch.nn.Linear(4, 2)

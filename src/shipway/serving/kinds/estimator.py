@@ -4,6 +4,7 @@ scikit-learn estimators, pipelines and whatever else has their `predict`.
 Rule: a label is what `predict` says. It is read off the probabilities only where the estimator's own code does the same.
 """
 
+import warnings
 from collections.abc import Mapping, Sequence, Set
 from importlib import import_module
 from pathlib import Path
@@ -34,6 +35,8 @@ class Estimator:
     batchable = True
 
     def __init__(self, estimator: Any, inputs: Sequence[Tensor] | None = None) -> None:
+        # An estimator that was fitted on a frame and does without one gets plain rows, whose order the metadata tells.
+        warnings.filterwarnings("ignore", message="X does not have valid feature names")
         if not callable(getattr(estimator, "predict", None)):
             raise ConfigError(
                 [f"a {type(estimator).__name__} has no predict method"], hint="save a fitted estimator or pipeline"
