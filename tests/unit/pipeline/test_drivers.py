@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,14 @@ import pytest
 
 from shipway.app import running
 from shipway.app.opened import Opened
-from shipway.errors import OutputMissingError, ShipwayError, StageError, StageFailedError, UnavailableError
+from shipway.errors import (
+    LeaseLostError,
+    OutputMissingError,
+    ShipwayError,
+    StageError,
+    StageFailedError,
+    UnavailableError,
+)
 from shipway.pipeline.graph import Selection
 from shipway.pipeline.retry import Clock, retrying
 from shipway.specs.jobs import JobHandle, JobState, JobStatus
@@ -298,3 +306,21 @@ def test_a_lease_that_cannot_be_given_back_does_not_fail_a_run_that_has_ended(
 
     monkeypatch.setattr(opened.journal, "release", away)
     assert running.run(opened, running.Request(), lambda event: None).run.state is RunState.SUCCEEDED
+
+
+def test_a_driver_that_lost_its_run_leaves_the_job_and_the_end_to_the_other(drivers: Drivers, tmp_path: Path) -> None:
+    drivers.command(f"while [ ! -e {tmp_path}/go ]; do sleep 0.01; done; cp in.txt one.txt")
+    first = Beside(drivers.run)
+    until(lambda: drivers.far.started)
+    journal = drivers.open().journal
+    (run,) = journal.list()
+    held = journal.holder(f"run/{run.id}")
+    assert held is not None
+    journal.release(held)
+    journal.claim(f"run/{run.id}", "another", timedelta(seconds=60))
+    (tmp_path / "go").touch()
+    error = first.end()
+    assert isinstance(error, LeaseLostError)
+    assert journal.get(run.id).state is RunState.RUNNING
+    assert [row.state for row in journal.stages(run.id)] == [StageState.RUNNING]
+    assert len(drivers.far.jobs) == 1
