@@ -94,7 +94,7 @@ def print_answer(answer: Answer) -> None:
 
 
 def _print(rollout: Rollout) -> None:
-    click.echo(f"{rollout.endpoint}  {rollout.url or 'has not served yet'}")
+    click.echo(f"{rollout.endpoint}  {rollout.url or 'nothing serves'}")
     rows = [
         (
             f"  {mark(_MARKS.get(rev.state, 'running'))} {rev.name}",
