@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -18,7 +19,7 @@ from shipway.pipeline.place import Placer, place
 from shipway.pipeline.plan import Plan
 from shipway.pipeline.retry import Clock
 from shipway.pipeline.session import CANCEL, Session, take
-from shipway.pipeline.stagework import Tools
+from shipway.pipeline.tools import Tools
 from shipway.specs.jobs import JobHandle, JobState
 from shipway.specs.runs import Event, Run, RunState, StageRow, StageState
 from shipway.specs.trees import Digest, digest_of
@@ -137,20 +138,32 @@ def cancel(opened: Opened, run_id: str) -> Run:
     if left.state.terminal:
         return left
     try:
-        lease = take(opened.journal, run_id, this_process().name, dead=is_dead)
+        return _end_what_is_left(opened, left)
     except ConflictError:
         opened.journal.note(run_id, CANCEL, {})
         return left
-    with Session(opened.journal, left, lease, at=crash_point, observer=_nobody) as session:
+
+
+def reap(opened: Opened) -> list[Run]:
+    """End every run whose driver is gone, and every job that a run left behind, however it ended. Returns those runs."""
+    ended = []
+    for run in opened.journal.list(project=opened.project.name, limit=1000):
+        if driver_is_gone(opened, run) or (run.state.terminal and _has_unfinished_jobs(opened, run)):
+            with suppress(ConflictError):  # somebody has just taken it up
+                ended.append(_end_what_is_left(opened, run))
+    return ended
+
+
+def _end_what_is_left(opened: Opened, run: Run) -> Run:
+    """Raises ConflictError while a driver lives."""
+    lease = take(opened.journal, run.id, this_process().name, dead=is_dead)
+    with Session(opened.journal, run, lease, at=crash_point, observer=_nobody) as session:
         _stop_stages(opened, session)
         return session.finish(RunState.CANCELLED, "cancelled after its driver had died")
 
 
-def reap(opened: Opened) -> list[Run]:
-    """End every run whose driver is gone, and its jobs. Returns those runs."""
-    running = opened.journal.list(project=opened.project.name, states=[RunState.RUNNING], limit=1000)
-    ended = (cancel(opened, run.id) for run in running if driver_is_gone(opened, run))
-    return [run for run in ended if run.state.terminal]
+def _has_unfinished_jobs(opened: Opened, run: Run) -> bool:
+    return any(job.run == run.id and not job.state.terminal for job in opened.journal.jobs(run=run.id))
 
 
 def driver_is_gone(opened: Opened, run: Run) -> bool:

@@ -8,7 +8,7 @@ from shipway.app.models import promote
 from shipway.app.opened import Opened
 from shipway.app.owner import this_process
 from shipway.delivery.rollout import roll_back, undeploy
-from shipway.delivery.ship import endpoint_turn
+from shipway.delivery.turns import endpoint_turn
 from shipway.errors import NotFoundError, UsageError
 from shipway.pipeline.retry import Clock
 from shipway.specs.releases import Rollout
@@ -50,7 +50,7 @@ def roll_back_to(opened: Opened, name: str, revision: str | None) -> Rollout:
     # A secret that is not set here is not lost: the running endpoint still has it.
     secrets = {secret: os.environ[secret] for secret in spec.secrets if secret in os.environ}
     clock = Clock(now=time.time, sleep=time.sleep)
-    with endpoint_turn(opened.journal, opened.project.name, this_process().name, spec.name, clock):
+    with endpoint_turn(opened.journal, this_process(), f"{opened.project.name}/{spec.name}", clock):
         after = roll_back(opened.endpoint(spec), revision, spec.tolerance, secrets)
     if after.serving is not None and len(opened.project.endpoints) == 1:
         promote(opened, after.serving.version)
@@ -61,5 +61,5 @@ def remove(opened: Opened, name: str) -> None:
     """End an endpoint and forget its revisions."""
     spec = opened.endpoint_spec(name)
     clock = Clock(now=time.time, sleep=time.sleep)
-    with endpoint_turn(opened.journal, opened.project.name, this_process().name, spec.name, clock):
+    with endpoint_turn(opened.journal, this_process(), f"{opened.project.name}/{spec.name}", clock):
         undeploy(opened.endpoint(spec))

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from shipway.app.opened import Opened
 from shipway.app.origin import triple
+from shipway.app.owner import this_process
 from shipway.app.tracked import Tracked
 from shipway.delivery.ship import Dock, Goods, model_of, ship
 from shipway.errors import UsageError
@@ -52,6 +53,7 @@ def deliver(
         secret=opened.secret,
         tracked=lambda: tracked.id,
         home=opened.home / "endpoints",
+        owner=this_process(),
         clock=Clock(now=time.time, sleep=time.sleep),
     )
     named = session.run.request.get("endpoints")

@@ -4,9 +4,7 @@ Ships a model: gate → register → pack → roll out → verify → champion, 
 A driver that takes a run up finds the recorded steps and does only what is left.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from datetime import timedelta
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -16,21 +14,19 @@ from shipway.delivery.gate import judge
 from shipway.delivery.pack import Pack, pack
 from shipway.delivery.register import promote_champion, register
 from shipway.delivery.rollout import check_for, holder, roll_back, roll_out
+from shipway.delivery.turns import endpoint_turn
 from shipway.endpoints.base import Endpoint
-from shipway.errors import ConflictError, GateError, ShipwayError, UsageError
+from shipway.errors import GateError, ShipwayError, UsageError
 from shipway.journal.base import Journal
+from shipway.pipeline.engine import Owner
 from shipway.pipeline.metrics import load_metrics
 from shipway.pipeline.retry import Clock
 from shipway.pipeline.session import Session
-from shipway.pipeline.stagework import Task
+from shipway.pipeline.tools import Task
 from shipway.specs.models import CHAMPION, ModelVersion, Outcome, Triple, Verdict
-from shipway.specs.runs import Lease
 from shipway.specs.stages import EndpointSpec, JsonValue, ModelSpec, Project, StageResult
 from shipway.store.base import Store
 from shipway.tracking.base import ModelRegistry
-
-_TURN = timedelta(minutes=10)
-"""How long a rollout may hold its endpoint, and how long the next one waits for its turn."""
 
 
 class Dock(NamedTuple):
@@ -48,6 +44,7 @@ class Dock(NamedTuple):
     tracked: Callable[[], str | None]
     home: Path
     """Where bundles and endpoints lie."""
+    owner: Owner
     clock: Clock
 
 
@@ -170,10 +167,10 @@ class _Shipping:
     # Roll out
 
     def _roll_out_all(self, version: ModelVersion) -> None:
-        run, done = self._session.run, list[EndpointSpec]()
+        dock, done = self._dock, list[EndpointSpec]()
         for spec in self._goods.endpoints:
             try:
-                with endpoint_turn(self._dock.journal, run.project, run.id, spec.name, self._dock.clock):
+                with endpoint_turn(dock.journal, dock.owner, f"{dock.project.name}/{spec.name}", dock.clock):
                     self._roll_out(spec, version)
             except ShipwayError:
                 self._undo(done)
@@ -235,29 +232,6 @@ class _Shipping:
                 self._session.note("rolled back", endpoint=spec.name, revision=revision)
             except ShipwayError as error:
                 self._session.note("not rolled back", endpoint=spec.name, error=error.message)
-
-
-@contextmanager
-def endpoint_turn(journal: Journal, project: str, owner: str, endpoint: str, clock: Clock) -> Iterator[Lease]:
-    """Hold the endpoint alone; rollouts to it that come at the same time wait for each other. Raises ConflictError after ten minutes."""
-    name = f"endpoint/{project}/{endpoint}"
-    deadline = clock.now() + _TURN.total_seconds()
-    while True:
-        try:
-            lease = journal.claim(name, owner, _TURN)
-            break
-        except ConflictError:
-            held = journal.holder(name)
-            if held is not None and held.owner == owner:
-                journal.release(held)  # an earlier driver of this very run, which we replaced
-            elif clock.now() > deadline:
-                raise
-            else:
-                clock.sleep(0.5)
-    try:
-        yield lease
-    finally:
-        journal.release(lease)
 
 
 def _json(value: object) -> dict[str, JsonValue]:

@@ -11,7 +11,8 @@ from shipway.errors import ConflictError, LeaseLostError, ShipwayError
 from shipway.journal.base import Journal
 from shipway.pipeline.plan import Plan, Planned, Planner
 from shipway.pipeline.session import Session, take
-from shipway.pipeline.stagework import StageWork, Task, Tools
+from shipway.pipeline.stagework import StageWork
+from shipway.pipeline.tools import Task, Tools
 from shipway.specs.jobs import JobHandle
 from shipway.specs.runs import Event, Run, RunState, StageRow, StageState
 from shipway.specs.stages import Hit, StageResult
@@ -49,11 +50,11 @@ class Engine:
         unfinished = self._sweep(session)
         plan = msgspec.structs.replace(plan, stages=tuple(_reopened(planned, unfinished) for planned in plan.stages))
         self._pin(session, plan)
-        return _Making(self, session, finished).all(plan)
+        return _Course(self, session, finished).all(plan)
 
     def bring(self, session: Session, task: Task) -> StageResult:
         """Bring one more task to its result in the same run; it fails and is interrupted as a stage of a plan is."""
-        return _Making(self, session, lambda name, result: None).one(task)
+        return _Course(self, session, lambda name, result: None).one(task)
 
     def _pin(self, session: Session, plan: Plan) -> None:
         """Store what the project holds now, so that no edit reaches a run that has begun, and have it kept until the run ends."""
@@ -80,7 +81,7 @@ def _reopened(planned: Planned, unfinished: frozenset[Digest]) -> Planned:
     return msgspec.structs.replace(planned, state=Hit.MISS, result=None)
 
 
-class _Making:
+class _Course:
     """One call of `make` or `bring`: what waits, what runs, what is done."""
 
     def __init__(self, engine: Engine, session: Session, finished: Callable[[str, StageResult], None]) -> None:

@@ -80,6 +80,9 @@ def _absent(placer: Placer, placed: _Placed, outputs: Mapping[str, Digest]) -> l
 def _place(placer: Placer, placed: _Placed, path: str, digest: Digest) -> bool:
     """True if what lay there was not ours and so was moved aside."""
     target = placer.root / path
+    if path not in placed.trees and _holds(placer, target, digest):
+        placed.set(path, digest)
+        return False
     try:
         moved = _make_way(placer, target, placed.trees.get(path))
         placed.set(path, None)  # so that a part, left by a process that was killed, is not taken for the whole
@@ -115,11 +118,9 @@ def _clear(placer: Placer, path: Path, before: Digest | None) -> bool:
     if _is_our_link(placer, path):
         path.unlink()
         return False
-    if before is not None and not path.is_symlink():
-        found = placer.scanner.scan(path)
-        if found.digest == before and found.exact:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-            return False
+    if before is not None and _holds(placer, path, before):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        return False
     replaced = placer.home / "replaced"
     replaced.mkdir(exist_ok=True)
     own = tempfile.mkdtemp(prefix=time.strftime("%Y%m%d-%H%M%S-", time.gmtime()), dir=replaced)
@@ -127,6 +128,14 @@ def _clear(placer: Placer, path: Path, before: Digest | None) -> bool:
     aside.parent.mkdir(parents=True, exist_ok=True)
     shutil.move(path, aside)
     return True
+
+
+def _holds(placer: Placer, path: Path, tree: Digest) -> bool:
+    """Whether exactly this tree lies there."""
+    if path.is_symlink() or not path.exists():
+        return False
+    found = placer.scanner.scan(path)
+    return found.digest == tree and found.exact
 
 
 def _is_our_link(placer: Placer, path: Path) -> bool:

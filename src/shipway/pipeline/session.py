@@ -2,7 +2,7 @@
 
 import contextlib
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import timedelta
 from types import TracebackType
 from typing import Self
@@ -34,6 +34,7 @@ class Session:
         self._journal = journal
         self._lease = lease
         self._observers = [observer]
+        self._seen = 0
         self._done = threading.Event()
         self._heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
@@ -44,7 +45,13 @@ class Session:
             raise self.lost
         return self._lease
 
+    def confirm(self) -> None:
+        """Ask the journal whether the run is still ours. Raises LeaseLostError."""
+        self._lease = self._journal.renew(self.lease, LEASE)
+
     def __enter__(self) -> Self:
+        earlier = self._journal.events(self.run.id)  # what was asked of an earlier driver ended with it
+        self._seen = earlier[-1].seq if earlier else 0
         self._heart.start()
         return self
 
@@ -103,19 +110,20 @@ class Session:
 
     def finish(self, state: RunState, error: str | None = None) -> Run:
         self.run = self._journal.finish(self.lease, state, error)
-        data: Mapping[str, JsonValue] = {"state": str(state), **({} if error is None else {"error": error})}
-        self.note("run", **data)
+        ended: dict[str, JsonValue] = {"state": str(self.run.state)}
+        if self.run.error is not None:
+            ended["error"] = self.run.error
+        self.note("run", **ended)
         return self.run
 
     def _beat(self) -> None:
         """Renew the lease, and look whether somebody asked the run to stop."""
-        seen = 0
         since_beat = 0.0
         while not self._done.wait(_CANCEL_LOOK):
             since_beat += _CANCEL_LOOK
             try:
-                events = self._journal.events(self.run.id, after=seen)
-                seen = events[-1].seq if events else seen
+                events = self._journal.events(self.run.id, after=self._seen)
+                self._seen = events[-1].seq if events else self._seen
                 if any(event.kind == CANCEL for event in events):
                     self.stop.set()
                 if since_beat >= _HEARTBEAT:

@@ -227,6 +227,29 @@ stages:
     assert (bench.root / "b.txt").read_text() == "in\nbefore\n"
 
 
+def test_a_person_who_edits_an_input_while_it_is_read_costs_a_second_job_and_no_result(
+    make_project: MakeProject, tmp_path: Path
+) -> None:
+    file = """
+project: edited
+tracking: off
+stages:
+  read: {run: "touch BEGAN; while [ ! -e GO ]; do sleep 0.01; done; cat data/a > out.txt", inputs: [data], outputs: [out.txt]}
+""".replace("GO", str(tmp_path / "go")).replace("BEGAN", str(tmp_path / "began"))
+    bench = Bench(make_project(file, {"data/a": "before\n"}), tmp_path / "far")
+
+    def edit() -> None:
+        wait_until((tmp_path / "began").exists, "the job began")
+        (bench.root / "data" / "a").write_text("after\n")
+        (tmp_path / "go").touch()
+
+    with in_background(edit):
+        bench.run()
+    assert (bench.root / "out.txt").read_text() == "before\n"
+    assert len(bench.far.started) == 2
+    assert any("runs again on a copy" in str(event.data.get("text")) for event in bench.events)
+
+
 def test_what_a_person_put_at_an_output_is_moved_aside_not_deleted(bench: Bench) -> None:
     (bench.root / "two.txt").write_text("mine\n")
     bench.run()
@@ -249,11 +272,15 @@ def test_events_tell_the_story_in_order(bench: Bench) -> None:
 
 
 def wait_for_job(bench: Bench) -> str:
-    deadline = time.monotonic() + 20
-    while not bench.far.started:
-        assert time.monotonic() < deadline, "no job was started"
-        time.sleep(0.01)
+    wait_until(lambda: bool(bench.far.started), "a job was started")
     return bench.far.started[0]
+
+
+def wait_until(seen: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + 20
+    while not seen():
+        assert time.monotonic() < deadline, f"never seen: {what}"
+        time.sleep(0.01)
 
 
 class in_background:
