@@ -162,19 +162,22 @@ class ProcessBackend(Backend):
             directory.note("checked")
 
     def _lines(self, directory: JobDirectory, follow: bool) -> Iterator[bytes]:
-        rest = b""
+        rest = bytearray()  # a progress bar may write megabytes before its first line end
         at = 0
         while True:
             ended = not follow or self._status(directory).state in _OVER
             for piece in _pieces(directory.log, at):
                 at += len(piece)
-                *lines, rest = (rest + piece).split(b"\n")
-                yield from (line + b"\n" for line in lines)
+                first, *lines = piece.split(b"\n")
+                rest += first
+                for line in lines:
+                    yield bytes(rest) + b"\n"
+                    rest = bytearray(line)
             if ended:
                 break
             time.sleep(_POLL_SECONDS)
         if rest:
-            yield rest
+            yield bytes(rest)
 
     def _await_end(self, handle: JobHandle, directory: JobDirectory) -> None:
         deadline = time.monotonic() + _REMOVE_SECONDS

@@ -35,7 +35,15 @@ def gc_command(directory: Path, json: bool, delete: bool, grace: float) -> None:
         print_json(report)
         return
     verb = "removed" if delete else "would remove"
-    parts = f"{report.trees} trees, {report.objects} objects, {report.packs} packs, {report.temporary} left-over files"
+    parts = ", ".join(
+        _count(number, noun)
+        for number, noun in (
+            (report.trees, "tree"),
+            (report.objects, "object"),
+            (report.packs, "pack"),
+            (report.temporary, "left-over file"),
+        )
+    )
     click.echo(f"{verb} {parts}: {report.size / 1e6:.1f} MB")
     if not delete:
         click.echo("nothing was touched; --delete removes it", err=True)
@@ -45,13 +53,17 @@ def gc_command(directory: Path, json: bool, delete: bool, grace: float) -> None:
 @in_project
 @as_json
 def verify_command(directory: Path, json: bool) -> int:
-    """Read everything in the store again and name what is not what its digest says. Exit code 1 if there is any."""
+    """Read everything again, name what is damaged. Exit code 1 if there is anything."""
     faults = list(upkeep.store_verify(Opened(directory)))
     if json:
         print_json(faults)
     for fault in faults if not json else ():
-        needed = f", needed by {len(fault.trees)} trees" if fault.trees else ""
+        needed = f", needed by {_count(len(fault.trees), 'tree')}" if fault.trees else ""
         click.echo(f"{fault.kind} {fault.name}: {fault.problem}{needed}")
     if not json:
-        click.echo("the store is sound" if not faults else f"{len(faults)} faults")
+        click.echo("the store is sound" if not faults else _count(len(faults), "fault"))
     return 1 if faults else 0
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")

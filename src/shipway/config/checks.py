@@ -88,10 +88,10 @@ class _Checks:
                 return
 
     def own_outputs(self) -> None:
-        """Stages that read what they write."""
+        """Stages that read what they write. A glob or a directory around an output is no fault: it never brings that in."""
         for stage in self._project.stages:
             for index, path in enumerate(stage.inputs or ()):
-                own = next((out for out in stage.all_outputs if reaches(path, out)), None)
+                own = next((out for out in stage.all_outputs if within(path, out)), None)
                 if own is not None:
                     through = "" if own == path else f", its own output {own!r}"
                     self._add(

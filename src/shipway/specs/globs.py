@@ -38,10 +38,13 @@ def reaches(path: str, output: str) -> bool:
     Whether an input, plain or glob, can read something of `output`: the whole, what lies in it, or a directory that holds it.
 
     What an output directory will hold is not known yet, so a glob that goes deeper than it does reach it: `data/*/x.csv` reaches `data/new`,
-    and `*.py` doesn't.
+    and `*.py` doesn't. A glob that begins with `**` means the project's own files, or else every stage that reads `**/*.py` would need all others;
+    it reaches an output only by its name.
     """
     if not is_glob(path):
         return meets(path, output)
+    if path.startswith("**"):
+        return matches(path, output)
     return _overlap(path.split("/"), output.split("/"))
 
 

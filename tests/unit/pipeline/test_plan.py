@@ -190,3 +190,29 @@ stages:
     assert (root / "a.txt").read_text() == "1\n"
     report = run(root, force=("make",))
     assert {row.name: str(row.state) for row in report.stages} == {"make": "succeeded", "read": "cached"}
+
+
+def test_a_directory_around_the_stages_own_output_is_read_without_it(make_project: MakeProject) -> None:
+    file = """
+project: around
+tracking: off
+stages:
+  prepare: {run: "ls data > seen.txt; mkdir data/prepared; cp seen.txt data/prepared/seen", inputs: [data], outputs: [data/prepared, seen.txt]}
+"""
+    root = make_project(file, {"data/raw": "1\n"})
+    run(root)
+    assert (root / "seen.txt").read_text() == "raw\n"
+    assert plan(root)["prepare"].state is Hit.HIT
+
+
+def test_a_glob_over_the_whole_project_ties_no_stages_together(make_project: MakeProject) -> None:
+    file = """
+project: scripts
+tracking: off
+stages:
+  one: {run: "mkdir out1; cp a.py out1/x.py", inputs: ["**/*.py"], outputs: [out1]}
+  two: {run: "mkdir out2; cp b.py out2/y.py", inputs: ["**/*.py"], outputs: [out2]}
+"""
+    root = make_project(file, {"a.py": "a\n", "b.py": "b\n"})
+    run(root)
+    assert {stage.state for stage in plan(root).values()} == {Hit.HIT}
