@@ -114,6 +114,25 @@ def test_a_driver_that_dies_at_each_point_in_turn_still_ends_once(busy: Path, sh
     assert len(served(opened)) == 1
 
 
+def test_a_ship_that_is_taken_up_late_does_not_become_champion_over_what_serves_by_then(
+    shipway: Any, make_harbour: Callable[..., Path], tmp_path: Path
+) -> None:
+    harbour = make_harbour(tmp_path / "harbour")
+    died = shipway(harbour, "ship", "--set", slope(1), SHIPWAY_CRASH_AT="rollout here:recorded")
+    assert died.returncode == -signal.SIGKILL, died.stderr
+    other = shipway(harbour, "ship", "--set", slope(2))  # nor does it wait for the turn of the dead
+    assert other.returncode == 0, other.stderr
+    late = shipway(harbour, "resume")
+    assert late.returncode == 0, late.stderr
+    opened = Opened(harbour)
+    assert [run.state for run in opened.journal.list()] == [RunState.SUCCEEDED] * 2
+    champion = opened.tracking[1].resolve("line", CHAMPION)
+    assert champion is not None
+    assert served(opened) == [champion.version] == ["2"]
+    assert shipway(harbour, "endpoints", "--remove", "here").returncode == 0
+    assert shipway.strays(harbour) == {}
+
+
 def served(opened: Opened) -> list[str]:
     """The versions of the revisions that take traffic."""
     rollout = opened.endpoint(opened.project.endpoints[0]).rollout()

@@ -52,8 +52,8 @@ def roll_back_to(opened: Opened, name: str, revision: str | None) -> Rollout:
     clock = Clock(now=time.time, sleep=time.sleep)
     with endpoint_turn(opened.journal, this_process(), f"{opened.project.name}/{spec.name}", clock):
         after = roll_back(opened.endpoint(spec), revision, spec.tolerance, secrets)
-    if after.serving is not None and len(opened.project.endpoints) == 1:
-        promote(opened, after.serving.version)
+        if after.serving is not None and len(opened.project.endpoints) == 1:
+            promote(opened, after.serving.version)
     return after
 
 

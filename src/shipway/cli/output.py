@@ -114,6 +114,9 @@ _TEXTS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "registered": lambda data: f"{mark('succeeded')} registered: {data['model']} version {data['version']}",
     "released": _released,
     "rolled back": lambda data: f"{mark('failed')} endpoint {data['endpoint']}: rolled back to {data['revision']}",
+    "superseded": lambda data: (
+        f"  {data['revision'] or 'nothing'} serves at {data['endpoint']} by now, so the champion stays"
+    ),
     "not rolled back": lambda data: f"{mark('failed')} endpoint {data['endpoint']}: {data['error']}",
     "tracking away": lambda data: f"  the tracker does not answer ({data['reason']}); what it has to be told is kept",
     "tracking dropped": lambda data: f"  the tracker takes no {data['kind']}: {data['reason']}",

@@ -5,6 +5,7 @@ A driver that takes a run up finds the recorded steps and does only what is left
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -160,8 +161,22 @@ class _Shipping:
         return _json(register(dock.registry, version, dock.store, dock.tracked(), file_name=file_name))
 
     def _promote(self, version: ModelVersion) -> JsonValue:
+        """The champion is what serves: a run that was taken up late leaves it to the one that has shipped since."""
         assert version.version is not None
-        promote_champion(self._dock.registry, version.name, version.version)
+        dock = self._dock
+        with ExitStack() as turns:
+            for spec in sorted(
+                self._goods.endpoints, key=lambda spec: spec.name
+            ):  # all in one order: nobody waits in a circle
+                turns.enter_context(
+                    endpoint_turn(dock.journal, dock.owner, f"{dock.project.name}/{spec.name}", dock.clock)
+                )
+                serving = holder(dock.endpoint(spec).rollout())
+                if serving is None or serving.version != version.version:
+                    now = None if serving is None else serving.name
+                    self._session.note("superseded", endpoint=spec.name, revision=now)
+                    return None
+            promote_champion(dock.registry, version.name, version.version)
         return version.version
 
     # Roll out
