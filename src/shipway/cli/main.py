@@ -4,6 +4,7 @@ The command `shipway`: finds the verb's module when it is called, turns errors i
 Exit codes: 0 done, 1 failed, 2 wrong use, 3 held by the gate, 4 unreachable, 130 interrupted.
 """
 
+import gc
 import io
 import signal
 import sys
@@ -76,7 +77,9 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that knows no ✓ shows a question mark
-    sys.exit(_exit_code())
+    code = _exit_code()
+    gc.freeze()  # or Python would take a loaded MLflow apart object by object, which takes most of a second
+    sys.exit(code)
 
 
 def _exit_code() -> int:
