@@ -1,6 +1,7 @@
 """The tracking suites on MLflow with a SQLite file, and what only that one does."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -178,6 +179,40 @@ def test_processes_that_open_a_new_database_at_once_leave_it_whole(tmp_path: Pat
     answers = [racer.communicate(timeout=400) for racer in racers]
     assert [errors for _, errors in answers] == [""] * 4
     assert len({out for out, _ in answers}) == 1
+
+
+KILLED = """
+import os
+import signal
+import sys
+
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+
+from shipway.tracking.mlflow_client import Server
+
+made = []
+
+
+@event.listens_for(Engine, "after_cursor_execute")
+def saw(connection, cursor, statement, *rest):
+    made.append("CREATE TABLE" in statement)
+    if sum(made) == 20:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+with Server(sys.argv[1]).client():
+    pass
+"""
+
+
+@pytest.mark.slow
+def test_a_process_killed_while_it_makes_the_database_leaves_nothing_in_the_way(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path}/new.db"
+    killed = subprocess.run([sys.executable, "-c", KILLED, uri], capture_output=True, text=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert MlflowTracker(uri, project="p").start("r1", name="r1", tags={})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new.db", "new.db.lock"]
 
 
 CHILD = """

@@ -4,10 +4,11 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shipway.errors import AuthError, ConflictError, NotFoundError, ShipwayError, UnavailableError, UsageError
-from shipway.tracking.uris import SECRET_HINT, masked, refuse_secrets, sqlite_file
+from shipway.tracking.uris import SECRET_HINT, SQLITE, masked, refuse_secrets, sqlite_file
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -94,7 +95,25 @@ class Server:
         settle_defaults()
         # Two processes that open a new SQLite file at once can break it for good: MLflow's migrations are not guarded (MEASURED 2).
         with self.alone():
+            database = sqlite_file(self.uri)
+            if database is not None and not database.exists():
+                _make_database(database)
             return MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+
+
+def _make_database(database: Path) -> None:
+    """
+    Let MLflow make a new database under another name, and name it when it is whole.
+
+    It takes MLflow two seconds, and the next one to open what a killed process left of it would fail for ever. Needs `Server.alone`.
+    """
+    from mlflow.tracking import MlflowClient
+
+    fresh = database.with_name(database.name + ".new")
+    for suffix in ("", "-journal", "-wal", "-shm"):
+        fresh.with_name(fresh.name + suffix).unlink(missing_ok=True)
+    MlflowClient(tracking_uri=SQLITE + str(fresh), registry_uri=SQLITE + str(fresh))
+    fresh.rename(database)
 
 
 def quiet() -> None:
