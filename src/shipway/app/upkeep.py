@@ -9,12 +9,12 @@ from shipway.app.opened import Opened
 from shipway.pipeline.engine import PINNED
 from shipway.pipeline.feed import Feed, Flushed
 from shipway.pipeline.place import linked
-from shipway.specs.models import ModelVersion
 from shipway.specs.runs import Run, RunState
 from shipway.specs.stages import StageResult
 from shipway.specs.trees import Digest
 from shipway.store.gc import GarbageReport, collect_garbage
 from shipway.store.verify import Fault, verify
+from shipway.tracking.local import model_roots
 
 
 def store_gc(opened: Opened, *, dry_run: bool, grace: timedelta) -> GarbageReport:
@@ -56,11 +56,8 @@ def _roots(opened: Opened) -> Iterator[Digest]:
         yield from result.parts.inputs.values()
         if result.logs is not None:
             yield result.logs
-    for name, digest in opened.store.refs("").items():
-        yield Digest(digest)
-        if name.startswith("models/") and "/versions/" in name:
-            with opened.store.open(Digest(digest)) as stream:
-                yield msgspec.json.decode(stream.read(), type=ModelVersion).tree
+    yield from (Digest(value) for name, value in opened.store.refs("").items() if not name.startswith("models/"))
+    yield from model_roots(opened.store)  # also where MLflow is the registry by now
     yield from _journal_roots(opened)
 
 

@@ -3,7 +3,7 @@
 import contextlib
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -122,6 +122,14 @@ class StoreRegistry(ModelRegistry):
         if self.store.ref(_ref(version, "trees")) is None:
             with contextlib.suppress(ConflictError):  # another process has done it
                 self.store.move_ref(_ref(version, "trees"), None, version.tree)
+
+
+def model_roots(store: Store) -> Iterator[Digest]:
+    """What the versions in a store need: their own objects and the models' trees, also where a crash left the tree's ref out."""
+    registry = StoreRegistry(store)
+    for name in {ref.split("/")[1] for ref in store.refs("models/")}:
+        yield from map(Digest, store.refs(f"models/{name}/versions/").values())
+        yield from (version.tree for version in registry.versions(name))
 
 
 def _ref(version: ModelVersion, kind: str) -> str:

@@ -4,11 +4,13 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from shipway.app import running, upkeep
 from shipway.app.opened import Opened
-from shipway.specs.trees import digest_of
+from shipway.specs.trees import ROOT, Entry, Tree, digest_of
+from shipway.testing.tracking_conformance import sample
 
 MakeProject = Callable[..., Path]
 
@@ -36,6 +38,19 @@ def test_what_results_and_logs_need_stays(opened: Opened) -> None:
     assert collect(opened) == 0
     assert opened.planner.plan(running.Request().selection).all_hit
     assert b"".join(running.logs(opened, running.find_run(opened, None), "make", follow=False)) == b"said\n"
+
+
+def test_the_models_in_the_store_s_own_registry_stay_though_no_result_names_them(
+    opened: Opened, tmp_path: Path
+) -> None:
+    (tmp_path / "model").write_bytes(b"model")
+    tree = opened.store.put_tree(Tree((Entry(ROOT, digest_of(b"model"), 5),)), tmp_path / "model")
+    made = opened.tracking[1].register(sample("kept", tree), tmp_path / "model")
+    opened.tracking[1].promote("kept", "1", "champion")
+    opened.store.move_ref("models/kept/trees/1", tree, None)  # as a crash right after the version leaves it
+    assert collect(opened) == 0
+    assert opened.store.has_tree(tree)
+    assert opened.tracking[1].resolve("kept", "champion") == msgspec.structs.replace(made, aliases=("champion",))
 
 
 def test_what_nothing_needs_goes_but_not_in_a_dry_run(opened: Opened) -> None:
