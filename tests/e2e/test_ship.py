@@ -3,6 +3,7 @@
 import csv
 import json
 import socket
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -165,3 +166,21 @@ def test_only_the_endpoint_that_is_named_gets_the_model_and_the_champion_stays(
     for name in ("here", "there"):
         assert shipway(harbour, "endpoints", "--remove", name).returncode == 0
     assert shipway.strays(harbour) == {}
+
+
+def test_a_ship_that_is_cancelled_while_its_model_starts_takes_it_back(shipway: Any, harbour: Path) -> None:
+    ship(shipway, harbour)
+    with (harbour / "predict.py").open("a") as file:
+        file.write("\n\nimport time\ntime.sleep(2)\n")
+    driver = shipway.start(harbour, "ship", "--set", "train.slope=2.0")
+    endpoint = Opened(harbour).endpoint(Opened(harbour).project.endpoints[0])
+    deadline = time.monotonic() + 30
+    while not any(revision.version == "2" for revision in endpoint.rollout().revisions):
+        assert time.monotonic() < deadline, "the new revision never began"
+        time.sleep(0.02)
+    assert shipway(harbour, "cancel").returncode == 0
+    driver.communicate(timeout=60)
+    assert driver.returncode == 130
+    assert Opened(harbour).journal.list()[0].state is RunState.CANCELLED
+    assert standing(harbour) == ("1", "1")
+    assert [revision.version for revision in endpoint.rollout().revisions] == ["1"]

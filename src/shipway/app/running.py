@@ -291,7 +291,9 @@ def _stop_stages(opened: Opened, session: Session) -> None:
             session.save_job(msgspec.structs.replace(job, state=JobState.CANCELLED, ended=now))
     for row in opened.journal.stages(run):
         if not row.state.terminal:
-            session.save_stage(msgspec.structs.replace(row, state=StageState.CANCELLED, ended=now))
+            never = row.state is StageState.WAITING
+            state, ended = (StageState.SKIPPED, None) if never else (StageState.CANCELLED, now)
+            session.save_stage(msgspec.structs.replace(row, state=state, ended=ended))
 
 
 def _nobody(event: Event) -> None:

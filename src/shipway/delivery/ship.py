@@ -207,7 +207,7 @@ class _Shipping:
         self._session.at("packed")
 
         def make() -> JsonValue:
-            after = roll_out(endpoint, release, check_for(release, spec.tolerance), self._session.at)
+            after = roll_out(endpoint, release, check_for(release, spec.tolerance), self._at)
             return {
                 "endpoint": spec.name,
                 "revision": release.revision,
@@ -219,6 +219,11 @@ class _Shipping:
         value = self._session.step(f"rollout {spec.name}", make)
         assert isinstance(value, dict)
         self._session.note("released", **value)
+
+    def _at(self, point: str) -> None:
+        """A run that is told to stop in the middle of a rollout takes it back."""
+        self._session.at(point)
+        self._session.go_on()
 
     def _samples(self, spec: EndpointSpec) -> bytes | None:
         """The endpoint's own file of samples, else those that the evaluate stage wrote."""

@@ -100,6 +100,8 @@ class _Course:
         for planned in plan.stages:
             if planned.result is not None:
                 self._cached(waiting.pop(planned.stage), planned.result)
+        for name in waiting:
+            self._session.expect(name)
         try:
             while waiting or self._running:
                 self._start_ready(waiting, plan.selection.force)

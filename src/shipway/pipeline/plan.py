@@ -92,9 +92,10 @@ class Planner:
         return result if all(self._store.has_tree(tree) for tree in result.outputs.values()) else None
 
     def _planned(self, stage: Stage, outputs: Mapping[str, Digest], selection: Selection, *, selected: bool) -> Planned:
-        waits = [need for need in self.graph.order if need in self.graph.needs[stage.name]]
         resolved = self.inputs.resolve(stage, outputs)
         if resolved is None:
+            missing = {self.graph.maker[path] for path in self.graph.outputs_for(stage) if path not in outputs}
+            waits = [need for need in self.graph.order if need in missing]
             return Planned(stage=stage.name, state=Hit.WAITS, selected=selected, reasons=(f"after {', '.join(waits)}",))
         environment = self._environments.digest(stage.environment)
         if environment is None:
@@ -114,7 +115,7 @@ class Planner:
         last = self._journal.last_key(self.project.name, stage.name)
         found = None if last is None else self._store.result(last)
         if found is None:
-            yield "never run" if last is None else "its last result is no longer in the store"
+            yield "no result yet" if last is None else "its last result is no longer in the store"
         elif last == key:
             yield "the files of its result are no longer in the store"
         else:

@@ -49,6 +49,16 @@ class Session:
         """Ask the journal whether the run is still ours. Raises LeaseLostError."""
         self._lease = self._journal.renew(self.lease, LEASE)
 
+    def go_on(self) -> None:
+        """Raises KeyboardInterrupt if the run has been told to stop, LeaseLostError if it is no longer ours."""
+        if self.stop.is_set():
+            raise self.lost or KeyboardInterrupt
+
+    def expect(self, stage: str) -> None:
+        """Write down that a stage is part of the run; it is no event."""
+        row = StageRow(run=self.run.id, name=stage, state=StageState.WAITING)
+        self._journal.save_stage(self.lease, row)
+
     def __enter__(self) -> Self:
         earlier = self._journal.events(self.run.id)  # what was asked of an earlier driver ended with it
         self._seen = earlier[-1].seq if earlier else 0
@@ -102,6 +112,7 @@ class Session:
         done = self._journal.steps(self.run.id)
         if name in done:
             return done[name]
+        self.go_on()
         value = make()
         self.at(f"{name}:made")
         standing = self._journal.record(self.lease, name, value)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from shipway.pipeline.session import Session
 from shipway.pipeline.tools import Task, Tools
-from shipway.specs.jobs import JobSpec, JobState, JobStatus, Mount
+from shipway.specs.jobs import Failure, JobSpec, JobState, JobStatus, Mount
 from shipway.specs.runs import JobRow
 from shipway.specs.trees import Digest
 
@@ -56,4 +56,5 @@ def in_words(status: JobStatus) -> str:
         return "was cancelled"
     why = f": {status.reason}" if status.reason else ""
     code = f" with exit code {status.exit_code}" if status.exit_code is not None else ""
-    return f"failed{code}{why}" if status.failure is None else f"failed ({status.failure}){code}{why}"
+    told = status.failure in (None, Failure.EXIT)  # an exit code says it as well
+    return f"failed{code}{why}" if told else f"failed ({status.failure}){code}{why}"

@@ -322,5 +322,5 @@ def test_a_driver_that_lost_its_run_leaves_the_job_and_the_end_to_the_other(driv
     error = first.end()
     assert isinstance(error, LeaseLostError)
     assert journal.get(run.id).state is RunState.RUNNING
-    assert [row.state for row in journal.stages(run.id)] == [StageState.RUNNING]
+    assert [row.state for row in journal.stages(run.id)] == [StageState.RUNNING, StageState.WAITING]
     assert len(drivers.far.jobs) == 1

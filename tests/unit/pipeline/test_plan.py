@@ -58,7 +58,7 @@ def test_a_new_project_runs_what_it_can_and_the_rest_waits(project: Path) -> Non
         "train": Hit.WAITS,
         "report": Hit.WAITS,
     }
-    assert found["prepare"].reasons == ("never run",)
+    assert found["prepare"].reasons == ("no result yet",)
     assert found["train"].reasons == ("after prepare",)
 
 
