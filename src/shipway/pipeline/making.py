@@ -164,7 +164,9 @@ class Making:
             ended=status.ended or tools.clock.now(),
         )
         session.confirm()  # if another driver has taken over, the result is theirs to record
-        standing = tools.store.record(self._key, msgspec.json.encode(result), replace=self._task.force)
+        # A result that stands without its files, which garbage collection or a repair took, is none any more.
+        gone = tools.store.result(self._key) is not None and self._planner.lookup(self._key) is None
+        standing = tools.store.record(self._key, msgspec.json.encode(result), replace=self._task.force or gone)
         session.at("result:stored")
         self._end(job, JobState.SUCCEEDED, status, None)
         return msgspec.json.decode(standing, type=StageResult)
