@@ -13,7 +13,7 @@ from shipway.specs.runs import Run, RunState
 from shipway.specs.stages import StageResult
 from shipway.specs.trees import Digest
 from shipway.store.gc import GarbageReport, collect_garbage
-from shipway.store.verify import Fault, verify
+from shipway.store.verify import Fault, remove_damaged, verify
 from shipway.tracking.local import model_roots
 
 
@@ -36,6 +36,11 @@ def _running(opened: Opened) -> Sequence[Run]:
 
 def store_verify(opened: Opened) -> Iterator[Fault]:
     return verify(opened.store)
+
+
+def store_repair(opened: Opened, faults: Sequence[Fault]) -> None:
+    """Take out what is damaged and the trees that need it: they count as gone, and the next run makes or stores them again."""
+    remove_damaged(opened.store, faults)
 
 
 def flush(opened: Opened, report: Callable[[int, int], None]) -> Flushed:

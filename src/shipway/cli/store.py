@@ -50,19 +50,30 @@ def gc_command(directory: Path, json: bool, delete: bool, grace: float) -> None:
 
 
 @store_command.command("verify")
+@click.option("--repair", is_flag=True, help="Take out what is damaged, so that the next run makes it again.")
 @in_project
 @as_json
-def verify_command(directory: Path, json: bool) -> int:
-    """Read everything again, name what is damaged. Exit code 1 if there is anything."""
-    faults = list(upkeep.store_verify(Opened(directory)))
+def verify_command(directory: Path, json: bool, repair: bool) -> int:
+    """Read everything again, name what is damaged. Exit code 1 if there is anything that was not repaired."""
+    opened = Opened(directory)
+    faults = list(upkeep.store_verify(opened))
+    if repair and faults:
+        upkeep.store_repair(opened, faults)
     if json:
         print_json(faults)
-    for fault in faults if not json else ():
+        return 1 if faults and not repair else 0
+    for fault in faults:
         needed = f", needed by {_count(len(fault.trees), 'tree')}" if fault.trees else ""
         click.echo(f"{fault.kind} {fault.name}: {fault.problem}{needed}")
-    if not json:
-        click.echo("the store is sound" if not faults else _count(len(faults), "fault"))
-    return 1 if faults else 0
+    click.echo("the store is sound" if not faults else _count(len(faults), "fault") + (" taken out" if repair else ""))
+    if faults:
+        said = (
+            "the next run makes it again"
+            if repair
+            else "--repair takes out what is damaged; the next run makes it again"
+        )
+        click.echo(said, err=True)
+    return 1 if faults and not repair else 0
 
 
 def _count(number: int, noun: str) -> str:

@@ -18,6 +18,8 @@ from shipway.store.reading import copy_hashing, read_file
 FEW = 4
 """Fewer small files than this are not worth a pack of their own, which every later look-up would have to open."""
 
+REPAIR_HINT = "`shipway store verify --repair` takes out what is damaged and what needs it; the next run makes it again"
+
 Source = tuple[Entry, str]
 """A file to store, and the path where it lies now."""
 
@@ -121,14 +123,14 @@ class Contents:
             damaged = True
         if damaged:
             raise _damaged(entry.digest)
-        raise NotFoundError(f"object {entry.digest} is not in the store")
+        raise NotFoundError(f"object {entry.digest} is not in the store", hint=REPAIR_HINT)
 
     def copy(self, digest: str, target: str, mode: int) -> None:
         """Copy a large file out, checked. Raises NotFoundError, CorruptError."""
         try:
             sha = copy_hashing(self.path(digest), target, mode)
         except FileNotFoundError as error:
-            raise NotFoundError(f"object {digest} is not in the store") from error
+            raise NotFoundError(f"object {digest} is not in the store", hint=REPAIR_HINT) from error
         if sha.hex() != digest:
             raise _damaged(digest)
 
@@ -182,7 +184,7 @@ def _changed(path: str) -> ConflictError:
 
 
 def _damaged(digest: str) -> CorruptError:
-    return CorruptError(f"object {digest} is damaged", hint="`shipway store verify` names the trees that need it")
+    return CorruptError(f"object {digest} is damaged", hint=REPAIR_HINT)
 
 
 def _sync_file(path: str) -> None:
