@@ -133,14 +133,18 @@ def test_a_model_that_does_not_come_up_takes_nothing_down(shipway: Any, harbour:
     assert answer(shipway, harbour) == [1.0, 2.0]
 
 
-def test_a_port_that_is_taken_is_named(shipway: Any, harbour: Path) -> None:
+def test_a_port_that_is_taken_is_named_before_anything_runs(shipway: Any, harbour: Path) -> None:
     port = Opened(harbour).project.endpoints[0].port
     with socket.socket() as other:
         other.bind(("127.0.0.1", port))
         other.listen()
         done = ship(shipway, harbour, code=1)
-    assert f"127.0.0.1:{port} is in use by another program" in done.stderr
+        checked = shipway(harbour, "check")
+    told = f"port {port} on 127.0.0.1 is in use by another program"
+    assert told in done.stderr
     assert "hint: end the program" in done.stderr
+    assert (told in checked.stdout, checked.returncode) == (True, 2)
+    assert Opened(harbour).journal.list() == []
     assert standing(harbour) == (None, None)
     ship(shipway, harbour)
     assert standing(harbour) == ("1", "1")

@@ -54,7 +54,9 @@ def _site(opened: Opened, stage: Stage) -> None:
 
 
 def _rollout(opened: Opened, spec: EndpointSpec) -> None:
-    opened.endpoint(spec).rollout()
+    endpoint = opened.endpoint(spec)
+    endpoint.rollout()
+    endpoint.check()
 
 
 def _look(what: str, act: Callable[[], object]) -> Finding:

@@ -22,14 +22,19 @@ SERVING = ("httptools>=0.6", "uvloop>=0.19", "msgspec>=0.19", "numpy>=1.26", "Py
 
 
 def refuse_what_cannot_ship(opened: Opened, planned: Plan, endpoints: tuple[str, ...] | None) -> None:
-    """Raises UsageError or NotFoundError, before anything runs, where the plan gives no judged model or an endpoint is unknown."""
+    """
+    Look at what delivery will need, before anything runs.
+
+    Raises UsageError where the plan gives no judged model, NotFoundError for an unknown endpoint, RolloutError where one cannot take a model.
+    """
     model = model_of(opened.project)
     needed = {opened.planner.graph.maker[model.path], *(() if model.evaluate is None else (model.evaluate,))}
     if missing := sorted(needed - {planned.stage for planned in planned.stages}):
         hint = "leave --only and --until out, or name with them the stages that a model needs to be shipped"
         raise UsageError(f"nothing can be shipped without stage {', '.join(missing)}", hint=hint)
-    for name in endpoints or ():
-        opened.endpoint_spec(name)
+    named = opened.project.endpoints if endpoints is None else [opened.endpoint_spec(name) for name in endpoints]
+    for spec in named:
+        opened.endpoint(spec).check()
 
 
 def deliver(

@@ -31,6 +31,10 @@ class Endpoint(ABC):
     def render(self, release: Release) -> str:
         """Return the native request as text, without secrets. Pure."""
 
+    def check(self) -> None:
+        """Raise RolloutError where it is plain already that nothing could be rolled out, such as a port that another program holds."""
+        return
+
     @abstractmethod
     def apply(self, release: Release) -> None:
         """Start the revision beside the one that serves and return; repeatable, an ended or failed revision is started anew. Raises RolloutError."""

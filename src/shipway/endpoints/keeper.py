@@ -21,7 +21,7 @@ from typing import Any
 from shipway.endpoints import control, daemon, public, strays
 from shipway.endpoints.closed import ClosedSign
 from shipway.endpoints.kept import Kept, Launch, Record
-from shipway.endpoints.revisions import Revision
+from shipway.endpoints.revisions import Revision, in_words
 from shipway.endpoints.served import Phase
 
 BUSY_PAUSE_SECONDS = 0.02
@@ -193,7 +193,7 @@ class Keeper:
         except Refusal as refusal:
             return refusal.answer
         except OSError as error:
-            return Refusal("rollout", f"the keeper could not {request['do']}: {error}").answer
+            return Refusal("rollout", f"the keeper could not {request['do']}: {in_words(error)}").answer
         except Exception as error:  # the edge of this process: one odd request must not end what serves
             traceback.print_exc()
             return Refusal("usage", f"the keeper does not understand the request: {error!r}").answer
@@ -201,7 +201,11 @@ class Keeper:
     def _status(self, request: dict[str, Any]) -> dict[str, Any]:
         self._advance(time.monotonic())
         revisions = sorted(self.revisions.values(), key=lambda rev: rev.record.created, reverse=True)
-        return {"pid": os.getpid(), "revisions": [rev.report() for rev in revisions]}
+        return {
+            "pid": os.getpid(),
+            "listening": [list(address) for address in self.sockets],
+            "revisions": [rev.report() for rev in revisions],
+        }
 
     def _apply(self, request: dict[str, Any]) -> dict[str, Any]:
         if self.ending:
@@ -229,12 +233,9 @@ class Keeper:
                 "rollout", f"{revision.name} needs the secret {error.args[0]}, whose value is not known here", hint
             ) from None
         except OSError as error:
-            revision.reason = str(error)
-            port = revision.record.launch.port
-            busy = f"end the program that listens at port {port}, or give the endpoint another port"
-            raise Refusal(
-                "rollout", f"{revision.name} cannot start: {error}", busy if str(port) in str(error) else None
-            ) from None
+            revision.reason = why = in_words(error)
+            hint = public.PORT_HINT if why.startswith("port ") else None
+            raise Refusal("rollout", f"{revision.name} cannot start: {why}", hint) from None
 
     def _add(self, name: str, record: Record) -> Revision:
         self.revisions[name] = revision = Revision(name, record, self.kept.log(name), self._public)

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from shipway.endpoints import control, strays, waking
+from shipway.endpoints import control, public, strays, waking
 from shipway.endpoints.base import Capability, Endpoint
 from shipway.endpoints.kept import Kept, Launch
 from shipway.endpoints.logs import lines
@@ -60,6 +60,14 @@ class ProcessEndpoint(Endpoint):
         launch = self._launch(release)._asdict()
         env = {name: value for name, value in launch["env"].items() if name in release.env or name.startswith("PYTHON")}
         return json.dumps({**launch, "env": env}, indent=2) + "\n"
+
+    def check(self) -> None:
+        if self._holds_its_port():
+            return
+        try:
+            public.listen(self.spec.host, self.spec.port).close()
+        except OSError as error:
+            raise RolloutError(f"endpoint {self.spec.name}: {error.strerror}", hint=public.PORT_HINT) from error
 
     def apply(self, release: Release) -> None:
         if not Path(release.bundle).is_dir():
@@ -143,6 +151,12 @@ class ProcessEndpoint(Endpoint):
             if report["name"] == revision:
                 return report
         raise NotFoundError(f"endpoint {self.spec.name} has no revision {revision}")
+
+    def _holds_its_port(self) -> bool:
+        """Whether our own keeper listens there already."""
+        if not self._kept.records():
+            return False
+        return [self.spec.host, self.spec.port] in self._ask({"do": "status"}).get("listening", [])
 
     def _launch(self, release: Release) -> Launch:
         drain = release.drain.total_seconds()

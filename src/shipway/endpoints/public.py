@@ -4,6 +4,7 @@ import errno
 import socket
 
 BACKLOG = 1024
+PORT_HINT = "end the program that listens there, or give the endpoint another port"
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -14,7 +15,7 @@ def listen(host: str, port: int) -> socket.socket:
         )[0]
         sock = socket.socket(family, kind, proto)
     except OSError as error:
-        raise OSError(error.errno, f"{host}:{port} is no address to listen at: {error}") from error
+        raise OSError(error.errno, f"{host}:{port} is no address to listen at: {error.strerror}") from error
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(address)
@@ -26,7 +27,7 @@ def listen(host: str, port: int) -> socket.socket:
             if error.errno == errno.EADDRINUSE
             else f"cannot be listened at: {error.strerror}"
         )
-        raise OSError(error.errno, f"{host}:{port} {why}") from error
+        raise OSError(error.errno, f"port {port} on {host} {why}") from error
     # The flag lives in the open file description, so it is the same for every process that shares the socket.
     sock.setblocking(False)
     return sock

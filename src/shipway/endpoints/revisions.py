@@ -109,7 +109,7 @@ class Revision:
         except KeyError as error:
             self.reason = f"needs the secret {error.args[0]}, whose value went with the last keeper; ship it again"
         except OSError as error:
-            self.reason = str(error)
+            self.reason = in_words(error)
             self._count(self._deaths + 1, now)
 
     # What it is
@@ -152,6 +152,12 @@ class Revision:
             "release": self.record.release,
             "public": f"http://{_reachable(self.record.launch.host)}:{self.record.launch.port}",
         }
+
+
+def in_words(error: OSError) -> str:
+    """Without its number."""
+    words = error.strerror or str(error)
+    return words if error.filename is None else f"{error.filename}: {words}"
 
 
 def _reachable(host: str) -> str:

@@ -22,11 +22,27 @@ def test_a_port_that_another_program_has_is_an_error_that_names_it(endpoint: Pro
     with socket.socket() as other:
         other.bind(("127.0.0.1", port))
         other.listen()
-        with pytest.raises(RolloutError, match=f"127.0.0.1:{port} is in use by another program") as caught:
-            endpoint.apply(stand_in_release(tmp_path / "b1", "v1", {"add": 1}))
-    assert caught.value.hint is not None
-    assert str(port) in caught.value.hint
+        for act in (endpoint.check, lambda: endpoint.apply(stand_in_release(tmp_path / "b1", "v1", {"add": 1}))):
+            with pytest.raises(RolloutError, match=f"port {port} on 127.0.0.1 is in use by another program") as caught:
+                act()
+            assert "Errno" not in caught.value.message
+            assert "another port" in str(caught.value.hint)
+        failed = revision(endpoint, "v1")
+        assert failed is not None
+        assert failed.reason == f"port {port} on 127.0.0.1 is in use by another program"
+        with pytest.raises(
+            RolloutError, match="in use by another program"
+        ):  # its keeper lives, but does not hold the port
+            endpoint.check()
+    endpoint.check()
     serve(endpoint, stand_in_release(tmp_path / "b2", "v2", {"add": 1}))
+
+
+def test_a_port_that_its_own_keeper_has_is_no_matter(endpoint: ProcessEndpoint, tmp_path: Path) -> None:
+    endpoint.check()
+    url = serve(endpoint, stand_in_release(tmp_path / "b1", "v1", {"add": 1}))
+    endpoint.check()
+    assert answering(url) == "v1"
 
 
 def test_before_the_first_shift_callers_of_the_public_address_are_told(
