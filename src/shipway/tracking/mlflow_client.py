@@ -93,7 +93,7 @@ class Server:
         except ImportError as error:
             raise UnavailableError(f"MLflow cannot be imported: {error}", hint=INSTALL_HINT) from error
         settle_defaults()
-        # Two processes that open a new SQLite file at once can break it for good: MLflow's migrations are not guarded (MEASURED 2).
+        # Two processes that open a new SQLite file at once can break it for good: MLflow's migrations are not guarded (seen with 3.17.2).
         with self.alone():
             database = sqlite_file(self.uri)
             if database is not None and not database.exists():

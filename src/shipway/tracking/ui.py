@@ -22,7 +22,7 @@ from shipway.tracking.uris import OFF, tracking_uri
 
 EXECUTABLE = "SHIPWAY_MLFLOW"
 STARTUP = 120.0
-"""Seconds for the server to answer; 6 on a quiet machine (MEASURED 2), up to 39 with a new database at a load of 14 on two cores."""
+"""Seconds for the server to answer; 6 on a quiet machine, up to 39 with a new database at a load of 14 on two cores."""
 GRACE = 5.0
 
 # By default MLflow starts 15 processes with 1.6 GB; this is two with 0.4 GB.
