@@ -172,14 +172,22 @@ def roll_back(
     if revision is None:
         if serving is None:
             raise NotFoundError(
-                f"endpoint {now.endpoint} serves nothing, so there is no revision before", hint="name the revision"
+                f"endpoint {now.endpoint} serves nothing, so there is no revision before", hint=_others(now, None)
             )
         back = previous(now, serving.name)
         if back is None:
-            raise NotFoundError(f"endpoint {now.endpoint} has no revision before {serving.name}")
+            raise NotFoundError(
+                f"endpoint {now.endpoint} has no revision before {serving.name}", hint=_others(now, serving)
+            )
         revision = back.name
     release = with_secrets(endpoint.release(revision), secrets)
     return roll_out(endpoint, release, check_for(release, tolerance), clock=clock)
+
+
+def _others(rollout: Rollout, serving: Revision | None) -> str:
+    """What one could go back to by name; one that failed may do better now."""
+    others = [f"{rev.name} ({rev.state})" for rev in rollout.revisions if serving is None or rev.name != serving.name]
+    return f"name one of: {', '.join(others)}" if others else "there is no other; `shipway ship` rolls one out"
 
 
 def undeploy(endpoint: Endpoint) -> None:

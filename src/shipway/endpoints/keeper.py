@@ -20,7 +20,7 @@ from typing import Any
 
 from shipway.endpoints import control, daemon, public, strays
 from shipway.endpoints.closed import ClosedSign
-from shipway.endpoints.kept import Kept, Launch, Record
+from shipway.endpoints.kept import Kept, Launch, Record, choices
 from shipway.endpoints.revisions import Revision, in_words
 from shipway.endpoints.served import Phase
 
@@ -234,8 +234,8 @@ class Keeper:
             ) from None
         except OSError as error:
             revision.reason = why = in_words(error)
-            hint = public.PORT_HINT if why.startswith("port ") else None
-            raise Refusal("rollout", f"{revision.name} cannot start: {why}", hint) from None
+            busy = public.PORT_HINT if why.startswith("port ") else None
+            raise Refusal("rollout", f"{revision.name} cannot start: {why}", busy) from None
 
     def _add(self, name: str, record: Record) -> Revision:
         self.revisions[name] = revision = Revision(name, record, self.kept.log(name), self._public)
@@ -283,7 +283,7 @@ class Keeper:
     def _named(self, request: dict[str, Any]) -> Revision:
         revision = self.revisions.get(request["revision"])
         if revision is None:
-            raise Refusal("not found", f"there is no revision {request['revision']}")
+            raise Refusal("not found", f"there is no revision {request['revision']}", choices(self.revisions))
         return revision
 
 

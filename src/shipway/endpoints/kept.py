@@ -11,7 +11,7 @@ What a process endpoint keeps on disk: its revisions, which one serves, and why 
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -76,6 +76,12 @@ class Kept:
 
     def save_state(self, serving: str | None, reasons: Mapping[str, str]) -> None:
         write_json(self.home / "state.json", {"serving": serving, "reasons": dict(reasons)})
+
+
+def choices(names: Iterable[str]) -> str:
+    """A hint for whoever asked for one that is not there."""
+    known = ", ".join(names)
+    return f"revisions are: {known}" if known else "there is none yet: `shipway ship` rolls a model out"
 
 
 def _bundle(record: Record) -> Path | None:

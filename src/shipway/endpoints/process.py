@@ -15,7 +15,7 @@ import msgspec
 
 from shipway.endpoints import control, public, strays, waking
 from shipway.endpoints.base import Capability, Endpoint
-from shipway.endpoints.kept import Kept, Launch
+from shipway.endpoints.kept import Kept, Launch, choices
 from shipway.endpoints.logs import lines
 from shipway.endpoints.looks import accepts, answers_by
 from shipway.errors import (
@@ -103,23 +103,26 @@ class ProcessEndpoint(Endpoint):
                 raise ConflictError(f"{revision} serves alone", hint="shift another revision to 100 instead")
             return
         if not self._kept.records():
-            raise NotFoundError(f"endpoint {self.spec.name} has no revision {revision}")
+            raise self._unknown(revision)
         self._ask({"do": "shift", "revision": revision, "keep": self.spec.options.get("keep", KEPT_REVISIONS)})
         self._wait_until_serving(revision)
 
     def release(self, revision: str) -> Release:
         record = self._kept.records().get(revision)
         if record is None:
-            raise NotFoundError(f"endpoint {self.spec.name} has no revision {revision}")
+            raise self._unknown(revision)
         return msgspec.convert(record.release, Release)
 
     def logs(self, revision: str | None = None, *, follow: bool = False) -> Iterator[bytes]:
         if revision is None:
             revision = next((report["name"] for report in self._reports() if report["percent"] == 100), None)
             if revision is None:
-                raise NotFoundError(f"endpoint {self.spec.name} serves no revision")
+                raise NotFoundError(
+                    f"endpoint {self.spec.name} serves no revision",
+                    hint="name the revision; `shipway endpoints` lists them",
+                )
         if revision not in self._kept.records():
-            raise NotFoundError(f"endpoint {self.spec.name} has no revision {revision}")
+            raise self._unknown(revision)
         return lines(self._kept.log(revision), (lambda: not self._runs(revision)) if follow else None)
 
     def remove(self, revision: str | None = None) -> None:
@@ -150,7 +153,7 @@ class ProcessEndpoint(Endpoint):
         for report in self._reports():
             if report["name"] == revision:
                 return report
-        raise NotFoundError(f"endpoint {self.spec.name} has no revision {revision}")
+        raise self._unknown(revision)
 
     def _holds_its_port(self) -> bool:
         """Whether our own keeper listens there already."""
@@ -185,6 +188,10 @@ class ProcessEndpoint(Endpoint):
             startup=release.startup.total_seconds(),
             drain=drain,
         )
+
+    def _unknown(self, revision: str) -> NotFoundError:
+        message = f"endpoint {self.spec.name} has no revision {revision}"
+        return NotFoundError(message, hint=choices(reversed(self._kept.records())))
 
     # Waiting
 

@@ -188,8 +188,9 @@ def test_rolling_back_serves_the_revision_before_and_keeps_the_other(endpoint: F
         roll_out(endpoint, release(tmp_path, f"v{number}", number), expecting(number))
     assert roll_back(endpoint, None, 1e-6).serving.name == "v2"  # type: ignore[union-attr]
     assert roll_back(endpoint, None, 1e-6).serving.name == "v1"  # type: ignore[union-attr]
-    with pytest.raises(NotFoundError, match="no revision before v1"):
+    with pytest.raises(NotFoundError, match="no revision before v1") as caught:
         roll_back(endpoint, None, 1e-6)
+    assert caught.value.hint == "name one of: v3 (ended), v2 (ended)"
     assert roll_back(endpoint, "v3", 1e-6).serving.name == "v3"  # type: ignore[union-attr]
 
 
@@ -205,8 +206,9 @@ def test_rolling_back_verifies_with_the_revision_s_own_samples(endpoint: FakeEnd
 
 
 def test_rolling_back_to_nothing_is_an_error(endpoint: FakeEndpoint, tmp_path: Path) -> None:
-    with pytest.raises(NotFoundError, match="serves nothing"):
+    with pytest.raises(NotFoundError, match="serves nothing") as caught:
         roll_back(endpoint, None, 1e-6)
+    assert caught.value.hint == "there is no other; `shipway ship` rolls one out"
     with pytest.raises(NotFoundError):
         roll_back(endpoint, "v9", 1e-6)
 

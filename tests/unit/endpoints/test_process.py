@@ -3,6 +3,7 @@
 import os
 import socket
 import stat
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from shipway.endpoints import strays, waking
 from shipway.endpoints.process import ProcessEndpoint
-from shipway.errors import ConflictError, RolloutError, ShipwayError
+from shipway.errors import ConflictError, NotFoundError, RolloutError, ShipwayError
 from shipway.specs.releases import RevisionState
 from shipway.specs.stages import EndpointSpec
 from shipway.testing.endpoint_conformance import answering, ask, revision, serve, stand_in_release, until, wait_for
@@ -43,6 +44,28 @@ def test_a_port_that_its_own_keeper_has_is_no_matter(endpoint: ProcessEndpoint, 
     url = serve(endpoint, stand_in_release(tmp_path / "b1", "v1", {"add": 1}))
     endpoint.check()
     assert answering(url) == "v1"
+
+
+@pytest.mark.parametrize(
+    "ask_for",
+    [
+        lambda endpoint: endpoint.release("v9"),
+        lambda endpoint: endpoint.logs("v9"),
+        lambda endpoint: endpoint.shift("v9", 100),
+        lambda endpoint: endpoint.shift("v9", 0),
+    ],
+)
+def test_whoever_asks_for_a_revision_that_is_not_there_is_told_which_are(
+    endpoint: ProcessEndpoint, tmp_path: Path, ask_for: Callable[[ProcessEndpoint], object]
+) -> None:
+    with pytest.raises(NotFoundError) as before:
+        ask_for(endpoint)
+    assert before.value.hint == "there is none yet: `shipway ship` rolls a model out"
+    endpoint.apply(stand_in_release(tmp_path / "b1", "v1", {"add": 1}))
+    endpoint.apply(stand_in_release(tmp_path / "b2", "v2", {"add": 1}))
+    with pytest.raises(NotFoundError) as after:
+        ask_for(endpoint)
+    assert str(after.value.hint).removeprefix("revisions are: ") in ("v2, v1", "v1, v2")
 
 
 def test_before_the_first_shift_callers_of_the_public_address_are_told(
