@@ -14,7 +14,7 @@ from shipway.config.text import Document
 from shipway.specs.globs import is_glob, reaches, within
 from shipway.specs.models import CHALLENGER, CHAMPION
 from shipway.specs.nearest import suggestion
-from shipway.specs.stages import EndpointSpec, Project, Stage
+from shipway.specs.stages import EndpointSpec, ModelSpec, Project, Stage
 
 _OWN_FILES = ("shipway.yaml", "params.yaml")
 _ANY_HOST = ("0.0.0.0", "::")
@@ -169,6 +169,7 @@ class _Checks:
             self._add(("model", "path"), f"{model.path!r} is not an output of a stage{hint}")
             return
         self._evaluation(model.path, gated=gated and bool(self._project.gate))
+        self._samples(model)
 
     def _evaluation(self, path: str, *, gated: bool) -> None:
         model = self._project.model
@@ -190,6 +191,19 @@ class _Checks:
             )
         elif gated and not found:
             self._add(("gate",), f"no stage reads {path!r} and writes metrics, so nothing can be judged")
+
+    def _samples(self, model: ModelSpec) -> None:
+        """Samples that no rollout would be verified by."""
+        judging = [model.evaluate] if model.evaluate is not None else judges(model.path, self._project.stages)
+        if len(judging) > 1 or not {stage.name for stage in self._project.stages} >= set(judging):
+            return  # which stage judges is told to be unclear already
+        for stage in self._project.stages:
+            if stage.samples is not None and stage.name not in judging:
+                judge = judging[0] if judging else "none here"
+                reads = any(reaches(path, model.path) for path in stage.inputs or ())
+                fix = f"put `evaluate: {stage.name}` into `model`" if reads else "put the path into outputs"
+                text = f"samples come from the stage that judges the model, which is {judge} ({fix})"
+                self._add(("stages", stage.name, "samples"), text)
 
 
 def _one_host(left: EndpointSpec, right: EndpointSpec) -> bool:

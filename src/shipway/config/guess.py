@@ -102,7 +102,26 @@ def _steps(root: Path, files: Sequence[str]) -> list[Step]:
                 del step.inputs[path]
             elif not makes and not (root / path).exists():
                 step.absent[path] = step.inputs.pop(path)
+    _only_the_judge_has_samples(steps)
     return steps
+
+
+def _only_the_judge_has_samples(steps: Sequence[Step]) -> None:
+    """What looks like samples in another step is a file like any other: no rollout is verified by it."""
+    model = _model(steps)
+    for step in steps:
+        if not _judges(step, model):
+            step.outputs.update(step.samples)
+            step.samples.clear()
+
+
+def _model(steps: Sequence[Step]) -> str | None:
+    train = next((step for step in steps if step.name == "train"), None)
+    return next((path for path in (train.outputs if train else ()) if _MODEL.search(path)), None)
+
+
+def _judges(step: Step, model: str | None) -> bool:
+    return bool(step.metrics) and model is not None and any(within(model, path) for path in step.inputs)
 
 
 def _script(files: Sequence[str], pattern: str) -> str | None:
@@ -235,11 +254,8 @@ def _paths(key: str, paths: Mapping[str, str]) -> Iterator[str]:
 
 
 def _shipping(name: str, steps: Sequence[Step]) -> Iterator[str]:
-    train = next((step for step in steps if step.name == "train"), None)
-    model = next((path for path in (train.outputs if train else ()) if _MODEL.search(path)), None)
-    judged = any(
-        step.metrics and any(model is not None and within(model, path) for path in step.inputs) for step in steps
-    )
+    model = _model(steps)
+    judged = any(_judges(step, model) for step in steps)
     mark = "" if model else "# "
     if not model:
         yield "# When a stage writes a model, name it here, and `shipway ship` will judge, register and serve it."

@@ -144,6 +144,8 @@ SHIPPING = {
     "host": (SHIP + "endpoints: {a: {host: 'my host'}}\n", "6:23: endpoints.a.host: 'my host' is not a host name or address"),
     "tolerance": (SHIP + "endpoints: {a: {tolerance: -1}}\n", "6:28: endpoints.a.tolerance: -1 is not a tolerance (0 or more)"),
     "tolerance NaN": (SHIP + "endpoints: {a: {tolerance: .nan}}\n", "6:28: endpoints.a.tolerance: nan is not a tolerance (0 or more)"),
+    "samples of a stage that judges nothing": (SHIP.replace("outputs: [model]}", "outputs: [model], samples: s.json}"), "3:61: stages.train.samples: samples come from the stage that judges the model, which is evaluate (put the path into outputs)"),
+    "samples where nothing judges": (SHIP.replace("metrics: [m.json]", "samples: s.json"), "4:51: stages.evaluate.samples: samples come from the stage that judges the model, which is none here (put `evaluate: evaluate` into `model`)"),
     "samples": (SHIP + "endpoints: {a: {samples: s.json}}\n", "6:26: endpoints.a.samples: 's.json': it is not there, and no stage makes it"),
 }  # fmt: skip
 

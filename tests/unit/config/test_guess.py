@@ -43,6 +43,19 @@ def test_a_file_that_is_there_is_never_overwritten(tmp_path: Path) -> None:
     assert (tmp_path / "shipway.yaml").read_text() == "mine\n"
 
 
+@pytest.mark.parametrize("metrics", [True, False])
+def test_only_a_script_that_judges_the_model_is_taken_to_write_samples(metrics: bool, tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text("open('data.csv')\nopen('model/w.pt', 'wb')\nopen('samples.json', 'w')\n")
+    judging = "open('metrics.json', 'w')\n" if metrics else ""
+    (tmp_path / "evaluate.py").write_text(f"open('model/w.pt', 'rb')\n{judging}open('out/samples.json', 'w')\n")
+    (tmp_path / "data.csv").write_text("1\n")
+    (tmp_path / "shipway.yaml").write_text(guess(tmp_path))
+    train, evaluate = load_project(tmp_path).stages
+    assert (train.samples, "samples.json" in train.outputs) == (None, True)
+    assert evaluate.samples == ("out/samples.json" if metrics else None)
+    assert ("out/samples.json" in evaluate.outputs) is not metrics
+
+
 @pytest.mark.parametrize(
     ("directory", "name"),
     [
