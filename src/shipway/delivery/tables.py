@@ -12,7 +12,8 @@ Cell = int | float | str | None
 
 def read_table(path: Path, inputs: Sequence[Mapping[str, Any]]) -> list[Any]:
     """
-    Instances as lists, or as objects by column where the model knows its columns by name and the file names them.
+    Instances as lists, or as objects by column where the model knows its columns by name and the file names them; plain values for a model
+    whose one input is one value a row.
 
     An empty cell is null. Raises UsageError.
     """
@@ -21,6 +22,8 @@ def read_table(path: Path, inputs: Sequence[Mapping[str, Any]]) -> list[Any]:
             rows = [row for row in csv.reader(file) if any(cell.strip() for cell in row)]
     except (UnicodeDecodeError, csv.Error) as error:
         raise UsageError(f"{path}: not CSV in UTF-8: {error}") from error
+    if len(inputs) == 1 and len(inputs[0]["shape"]) == 1:
+        return _values(path, rows, inputs[0])
     columns = column_names(inputs)
     header = rows[0] if rows and is_header(rows, columns) else None
     body = rows if header is None else rows[1:]
@@ -42,6 +45,30 @@ def read_table(path: Path, inputs: Sequence[Mapping[str, Any]]) -> list[Any]:
     # What the model does not know, like the column that is to be predicted, would be refused.
     kept = [(at, name) for at, name in enumerate(names) if name in columns]
     return [{name: _value(row[at]) for at, name in kept} for row in body]
+
+
+def _values(path: Path, rows: Sequence[Sequence[str]], only: Mapping[str, Any]) -> list[Cell]:
+    """One value a row, from the column with the input's name or the only one. A text is sent as it stands, also one that looks like a number."""
+    text, name = only.get("datatype") == "BYTES", str(only["name"])
+    first = [cell.strip() for cell in rows[0]] if rows else []
+    at = first.index(name) if name in first else 0
+    width = len(first) if name in first else 1
+    body = rows[1:] if name in first or (first and (_is_title(rows) if text else is_header(rows, ()))) else rows
+    if not body:
+        raise UsageError(f"{path}: there are no rows in it")
+    for number, row in enumerate(body, start=1 + len(rows) - len(body)):
+        if len(row) != width:
+            raise UsageError(
+                f"{path}: row {number} has {len(row)} cells, but the model takes one value a row",
+                hint=f"name its column {name!r} in the first row, and put a text with commas in it in double quotes",
+            )
+    return [row[at] if text else _value(row[at]) for row in body]
+
+
+def _is_title(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether texts begin with what seems to be their column's name: one word above rows that are all longer."""
+    first, *rest = (row[0].strip() for row in rows)
+    return first.isidentifier() and bool(rest) and all(len(text.split()) > 1 for text in rest)
 
 
 def column_names(inputs: Sequence[Mapping[str, Any]]) -> Sequence[str]:

@@ -16,6 +16,8 @@ from shipway.testing.fake_endpoint import FakeEndpoint, FakePlace
 
 MATRIX = [{"name": "x", "datatype": "FP64", "shape": [-1, 2]}]
 NAMED = [{"name": "x", "datatype": "FP64", "shape": [-1, 2], "parameters": {"columns": ["a", "b"]}}]
+TEXTS = [{"name": "words", "datatype": "BYTES", "shape": [-1]}]
+VALUES = [{"name": "x", "datatype": "FP64", "shape": [-1]}]
 COLUMNS = [{"name": "a", "datatype": "FP64", "shape": [-1]}, {"name": "b", "datatype": "BYTES", "shape": [-1]}]
 
 
@@ -85,6 +87,15 @@ def test_one_instance_is_told_from_several_by_the_model_s_input(content: Any, in
         ("1,red\n", COLUMNS, [{"a": 1, "b": "red"}]),
         ('\ufeffa,b\n1,"x, y"\n\n', COLUMNS, [{"a": 1, "b": "x, y"}]),
         ("1,2\nnan,1_0\n", MATRIX, [[1, 2], [None, "1_0"]]),
+        ("words\ngood\n5\n", TEXTS, ["good", "5"]),
+        ('review\n"fine, really"\nno good\n', TEXTS, ["fine, really", "no good"]),
+        ("id,words\n7,red\n8,blue\n", TEXTS, ["red", "blue"]),
+        ("red\nblue\n", TEXTS, ["red", "blue"]),
+        ("really good\nno good\n", TEXTS, ["really good", "no good"]),
+        ("words\n", [{"name": "x", "datatype": "BYTES", "shape": [-1]}], ["words"]),
+        ("x\n1\n2.5\n", VALUES, [1, 2.5]),
+        ("size\n1\n", VALUES, [1]),
+        ("1\n2\n", VALUES, [1, 2]),
     ],
 )
 def test_csv(text: str, inputs: Any, expected: Any, tmp_path: Path) -> None:
@@ -97,6 +108,8 @@ def test_csv(text: str, inputs: Any, expected: Any, tmp_path: Path) -> None:
         ("", MATRIX, "no rows"),
         ("a,b\n", NAMED, "no rows"),
         ("1,2\n3\n", MATRIX, "row 2 has 1 cells, the first has 2"),
+        ("words\n", TEXTS, "no rows"),
+        ("words\nfine, really\n", TEXTS, "row 2 has 2 cells, but the model takes one value a row"),
         ("1,2,3\n", COLUMNS, "3 cells in a row, but the model has 2 inputs: a, b"),
     ],
 )
