@@ -215,7 +215,7 @@ def logs(opened: Opened, run: Run, stage: str, *, follow: bool) -> Iterator[byte
                 break  # it ended just now, and its output has been kept
     kept = _kept_logs(opened, run, row)
     if kept is None:
-        raise NotFoundError(f"nothing is kept of what stage {stage} of run {run.id} printed")
+        raise _no_logs(opened, run, row)
     with opened.store.open(kept) as stream:
         yield from stream
 
@@ -230,6 +230,26 @@ def _kept_logs(opened: Opened, run: Run, row: StageRow) -> Digest | None:
         return Digest(str(noted[-1]))
     result = None if row.key is None else opened.planner.lookup(row.key)
     return None if result is None else result.logs
+
+
+def _no_logs(opened: Opened, run: Run, row: StageRow) -> NotFoundError:
+    what = f"stage {row.name} of run {run.id}"
+    if row.state is StageState.SKIPPED:
+        graph = opened.planner.graph
+        needed = graph.upstream([row.name]) if row.name in graph.stages else frozenset[str]()
+        failed = [other.name for other in opened.journal.stages(run.id) if other.state is StageState.FAILED]
+        if blamed := [name for name in failed if name in needed] or failed:
+            hint = f"see what that one printed: shipway logs {run.id} {blamed[0]}"
+            return NotFoundError(f"{what} was skipped, since stage {blamed[0]} failed", hint=hint)
+        return NotFoundError(f"{what} was skipped, since the run ended before it could begin")
+    if row.state is StageState.CACHED:
+        hint = f"`shipway run --force {row.name}` makes the result again"
+        return NotFoundError(
+            f"{what} was cached: its result was there already, but what it printed then is not", hint=hint
+        )
+    if row.state is StageState.WAITING:
+        return NotFoundError(f"{what} has not begun yet")
+    return NotFoundError(f"{what} is {row.state}, and nothing is kept of what it printed")
 
 
 def _tools(opened: Opened, tracked: "Tracked") -> Tools:

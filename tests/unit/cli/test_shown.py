@@ -1,5 +1,7 @@
 """What a person sees of a run: times, verdicts, the tracker's troubles, and the end of what a failed stage printed."""
 
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +49,28 @@ def test_a_failed_stage_shows_the_end_of_what_it_printed(typed: Any, tiny: Path)
     assert "    50" in lines
     assert "    1" not in lines
     assert lines.index("    so it ends") < next(n for n, line in enumerate(lines) if line.startswith("shipway: "))
+
+
+def test_the_logs_of_a_stage_that_was_skipped_say_whose_fault_it_was(typed: Any, tiny: Path) -> None:
+    (tiny / "shipway.yaml").write_text((tiny / "shipway.yaml").read_text().replace("echo from one;", "false &&"))
+    assert typed(tiny, "run").code == 1
+    said = typed(tiny, "logs", "two")
+    assert said.code != 0
+    assert "was skipped, since stage one failed" in said.err
+    assert re.search(r"hint: see what that one printed: shipway logs \S+ one$", said.err, re.MULTILINE)
+
+
+def test_the_logs_of_a_cached_stage_are_those_of_its_making_while_they_are_kept(typed: Any, tiny: Path) -> None:
+    typed(tiny, "run")
+    (tiny / "shipway.yaml").write_text(
+        (tiny / "shipway.yaml").read_text().replace("cat one.txt one", "cat one.txt; cat one")
+    )
+    typed(tiny, "run")
+    assert typed(tiny, "logs", "one").out == "from one\n"
+    shutil.rmtree(tiny / ".shipway" / "store" / "keys")
+    said = typed(tiny, "logs", "one")
+    assert "stage one" in said.err
+    assert "was cached: its result was there already, but what it printed then is not" in said.err
 
 
 def test_several_faults_are_counted_and_stand_below_one_another(typed: Any, tiny: Path) -> None:
