@@ -50,7 +50,9 @@ class Ui:
                 os.killpg(self.process.pid, sign)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(GRACE)
-                return
+                break
+        with contextlib.suppress(ProcessLookupError):  # what it started may be slower to go than itself
+            os.killpg(self.process.pid, signal.SIGKILL)
 
     def __enter__(self) -> Self:
         return self

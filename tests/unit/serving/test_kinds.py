@@ -241,7 +241,7 @@ def test_a_flavour_of_its_own_goes_through_mlflow(tmp_path: Path, mlflow: Any) -
     from mlflow.types import Schema, TensorSpec
 
     class Twice(mlflow.pyfunc.PythonModel):
-        def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
+        def predict(self, context, model_input, params=None):  # noqa: ANN001, ANN202 - MLflow takes type hints for a schema
             return model_input * 2
 
     spec = Schema([TensorSpec(np.dtype("float64"), (-1, 4))])

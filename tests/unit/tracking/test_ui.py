@@ -3,6 +3,7 @@
 import os
 import socket
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -62,7 +63,10 @@ def test_the_ui_answers_and_ends_with_all_its_processes(mlflow: Path, tmp_path: 
         assert alive(ui.process.pid)
         assert alive(child)
         assert "true false" in words[0]
-    assert not alive(child)
+    deadline = time.monotonic() + 10
+    while alive(child):  # it has been killed, and goes when the kernel comes to it
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
     ui.stop()
 
 
