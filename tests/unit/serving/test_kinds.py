@@ -235,6 +235,7 @@ def test_an_estimator_fitted_on_a_frame_is_given_one_where_it_needs_it() -> None
         assert ask(model)["label"].tolist() == estimator.predict(frame).tolist()
 
 
+@pytest.mark.filterwarnings("ignore:.*type hint:UserWarning")
 def test_a_flavour_of_its_own_goes_through_mlflow(tmp_path: Path, mlflow: Any) -> None:
     import mlflow.pyfunc
     from mlflow.models import ModelSignature
