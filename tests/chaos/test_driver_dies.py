@@ -28,6 +28,8 @@ POINTS = [
     "job:removed",
 ]
 
+pytestmark = pytest.mark.slow
+
 FILE = """
 project: chaos
 tracking: off

@@ -18,6 +18,8 @@ from shipway.app.opened import Opened
 from shipway.specs.jobs import JobState
 from shipway.specs.runs import RunState, StageState
 
+pytestmark = pytest.mark.slow
+
 FILE = """
 project: chaos
 tracking: off

@@ -22,6 +22,10 @@ PINNED = "pinned"
 """The event that names the trees which a run will still read."""
 
 
+_GLANCE = 0.2
+"""Seconds after which a Ctrl-C is seen at the latest."""
+
+
 class Owner(NamedTuple):
     """Who drives: the text that stands in the lease, and how to tell that another owner's process is gone for sure."""
 
@@ -107,7 +111,7 @@ class _Course:
                 self._start_ready(waiting, plan.selection.force)
                 if not self._running:
                     break
-                self._take_in(*self._ended.get())
+                self._take_in(*self._next())
         except KeyboardInterrupt as interrupt:
             self._stop(interrupt)
         self._skip(waiting)
@@ -118,19 +122,27 @@ class _Course:
     def one(self, task: Task) -> StageResult:
         try:
             self._start(task)
-            self._take_in(*self._ended.get())
+            self._take_in(*self._next())
         except KeyboardInterrupt as interrupt:
             self._stop(interrupt)
         if self._error is not None:
             raise self._error
         return self._results[task.name]
 
+    def _next(self) -> tuple[str, StageResult | BaseException]:
+        """Wait for a stage to end; in pieces, because a signal that comes just before a wait without an end would not be seen."""
+        while True:
+            try:
+                return self._ended.get(timeout=_GLANCE)
+            except queue.Empty:
+                continue
+
     def _stop(self, interrupt: KeyboardInterrupt) -> None:
         """Let every job that runs be cancelled; a second interrupt does not wait for that."""
         self._session.stop.set()
         self._error = interrupt
         while self._running:
-            self._take_in(*self._ended.get())
+            self._take_in(*self._next())
 
     def _start_ready(self, waiting: dict[str, Planned], force: Container[str]) -> None:
         if self._error is not None or self._session.stop.is_set():
