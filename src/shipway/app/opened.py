@@ -115,7 +115,7 @@ class Opened:
 
 def _directory(root: Path, where: str) -> Path:
     """The project's own choice of a store, which need not exist yet. Raises ConfigError where there can be no directory."""
-    chosen = root / Path(where).expanduser()
+    chosen = root / where
     there = next(path for path in (chosen, *chosen.parents) if path.exists())
     if not there.is_dir():
         raise ConfigError(

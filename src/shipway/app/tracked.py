@@ -48,6 +48,8 @@ class Tracked:
         if self._active:
             from shipway.pipeline.parcels import post_start
 
+            # Made here, before stages' threads could each make one.
+            _ = self._feed, self._opened.tracking
             run = self._session.run
             tags = {"shipway.run": run.id, "shipway.code": code, "mlflow.source.git.commit": code.partition("+")[0]}
             post_start(self._opened.journal, self._session.lease, name=run.id, tags=tags, at=run.created)
